@@ -1,0 +1,1 @@
+"""The feedgate command and the one-process composition."""

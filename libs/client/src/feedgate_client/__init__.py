@@ -1,0 +1,1 @@
+"""What an agency installs to receive frame events and pictures."""

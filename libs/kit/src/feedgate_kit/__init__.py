@@ -1,0 +1,1 @@
+"""The plumbing every Feedgate service stands on."""

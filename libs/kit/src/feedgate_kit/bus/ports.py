@@ -1,0 +1,125 @@
+"""The three narrow ports to the bus, and the bus that opens them.
+
+Every back guarantees order per key and at-least-once delivery, and nothing
+else; one contract suite asks the same questions of all of them.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from feedgate_kit.bus.record import Record, StoredRecord
+
+
+class StateReader(Protocol):
+    """A place in a state log, moving from its first record to its last."""
+
+    async def read(self) -> Sequence[Record]:
+        """The next records in order, at least one; waits for them as long as it takes."""
+        ...
+
+    async def read_to_end(self) -> Sequence[Record]:
+        """All records not yet read, up to the end as it was fetched *after* this call began.
+
+        May go further. Empty if nothing is new. Raises a retriable `BusError`
+        if the end cannot be learned or reached; what was read until then is
+        returned by the next call, so nothing is skipped.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Stop reading. A read under way ends with an error or cancellation."""
+        ...
+
+
+class StateLog(Protocol):
+    """The latest value of every key, in one total order (one partition)."""
+
+    async def append(self, record: Record) -> None:
+        """Return once the record is durable; later appends come after it.
+
+        An error says nothing about whether the record is, or will be, in the log.
+        """
+        ...
+
+    async def open_reader(self) -> StateReader:
+        """A reader that stands before the first record."""
+        ...
+
+
+class EventConsumer(Protocol):
+    """One member of a group that handles events and says how far it got."""
+
+    async def read(self) -> Sequence[StoredRecord]:
+        """The next records, at least one; waits for them as long as it takes."""
+        ...
+
+    async def commit(self) -> None:
+        """Everything returned by `read` so far is done with; the group starts after it."""
+        ...
+
+    async def close(self) -> None:
+        """Leave the group. What was not committed comes again."""
+        ...
+
+
+class EventLog(Protocol):
+    """Facts in order per key, kept for a time."""
+
+    async def append(self, record: Record) -> None:
+        """Return once the record is durable."""
+        ...
+
+    async def open_consumer(self, group: str) -> EventConsumer:
+        """A member of `group`, which starts at the log's first record where it has committed nothing."""
+        ...
+
+    def tail(self, after: str | None) -> AsyncIterator[StoredRecord]:
+        """Records after the position `after`, then new ones as they come.
+
+        Args:
+            after: a position this log gave out, or None for new records only.
+
+        Raises:
+            PositionError: `after` is no position of this log.
+        """
+        ...
+
+
+class MediaTail(Protocol):
+    """New records of one key. Iterate; what is too old for the back's memory is skipped."""
+
+    def __aiter__(self) -> AsyncIterator[Record]: ...
+
+    async def close(self) -> None:
+        """Stop; an iteration under way ends."""
+        ...
+
+
+class MediaFeed(Protocol):
+    """Coded video on its way, kept for seconds."""
+
+    def offer(self, record: Record) -> bool:
+        """Take the record, or say False: full, drop to the next keyframe. Never waits."""
+        ...
+
+    async def open_tail(self, key: str) -> MediaTail:
+        """Records of `key` offered from now on."""
+        ...
+
+
+class Bus(Protocol):
+    """Opens logs and feeds by topic name. Asking twice for a topic gives the same port."""
+
+    def state_log(self, topic: str) -> StateLog: ...
+
+    def event_log(self, topic: str) -> EventLog: ...
+
+    def media_feed(self, topic: str) -> MediaFeed: ...
+
+    async def start(self) -> None:
+        """Connect or open. Topics must exist (`feedgate topics apply`) or be made here, per back."""
+        ...
+
+    async def close(self) -> None:
+        """Flush what was accepted and let go of every connection and file."""
+        ...

@@ -1,0 +1,95 @@
+"""A service's own database: PostgreSQL, or SQLite in one process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from feedgate_kit.errors import FeedgateError
+
+SQLITE_BUSY_TIMEOUT_S = 10
+"""How long a writer waits for another writer of the same SQLite file."""
+
+
+class DatabaseUrlError(FeedgateError):
+    """The URL names a database this product does not speak to."""
+
+
+class Database:
+    """An engine with the transactions the services need.
+
+    Every transaction ends with its context: committed, or rolled back if an
+    error leaves it.
+    """
+
+    engine: AsyncEngine
+    dialect: Literal["postgresql", "sqlite"]
+    committed: asyncio.Event
+    """Set after every transaction of `begin` here; whoever waits for it clears it."""
+
+    def __init__(self, url: str) -> None:
+        """Open no connection yet.
+
+        Args:
+            url: `postgresql+asyncpg://…` or `sqlite+aiosqlite:///<file>`.
+
+        Raises:
+            DatabaseUrlError: another driver was named.
+        """
+        self.committed = asyncio.Event()
+        driver = make_url(url).drivername
+        if driver == "postgresql+asyncpg":
+            self.dialect = "postgresql"
+            self.engine = create_async_engine(url, pool_pre_ping=True)
+        elif driver == "sqlite+aiosqlite":
+            self.dialect = "sqlite"
+            self.engine = create_async_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S})
+            _make_sqlite_durable(self.engine)
+        else:
+            raise DatabaseUrlError(
+                f"database driver `{driver}`; allowed: `postgresql+asyncpg`, `sqlite+aiosqlite`"
+            )
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may write."""
+        async with self.engine.begin() as connection:
+            yield connection
+        self.committed.set()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads; on SQLite it does not wait for a writer."""
+        async with self.engine.connect() as connection:
+            reading = await connection.execution_options(feedgate_reading=True)
+            async with reading.begin():
+                yield reading
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def _make_sqlite_durable(engine: AsyncEngine) -> None:
+    """Commits survive a power cut, and a writer takes its lock when it begins.
+
+    SQLite's deferred transactions fail with "database is locked" when a reader
+    turns writer beside another one; BEGIN IMMEDIATE waits its turn instead
+    (sqlite.org, "Transactions" 2.2). The driver must then not begin by itself.
+    """
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _configure(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("feedgate_reading", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

@@ -1,0 +1,90 @@
+"""Which of a service's processes publishes, and the session on which it may ask.
+
+The lock ends by itself when its holder stops: a session lock of PostgreSQL
+stays for ever with a process that was stopped (SIGSTOP), while a transaction
+that is not pinged is ended by `idle_in_transaction_session_timeout`, and its
+lock with it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from sqlalchemy import Executable, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from feedgate_kit.database import Database
+from feedgate_kit.errors import FeedgateError
+
+PING_S = 0.5
+IDLE_TIMEOUT_S = 2
+
+
+class LockLostError(FeedgateError):
+    """The database ended the session that held the lock; another process may publish now."""
+
+    retriable = True
+
+
+class LockSession:
+    """Asks the database under the lock: every answer was true while the lock was held."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self._one_at_a_time = asyncio.Lock()
+
+    async def rows(self, statement: Executable) -> Sequence[Any]:
+        """The statement's rows.
+
+        Raises:
+            LockLostError: the session is gone. Nothing may be published on what was known before.
+        """
+        async with self._one_at_a_time:
+            try:
+                return (await self._connection.execute(statement)).all()
+            except (SQLAlchemyError, OSError) as error:
+                raise LockLostError(f"the session that held the publisher's lock is gone: {error}") from error
+
+    async def keep_alive(self) -> None:
+        """Ping until cancelled, so that the transaction is never idle for long."""
+        while True:
+            await asyncio.sleep(PING_S)
+            await self.rows(text("SELECT 1"))
+
+
+@asynccontextmanager
+async def publisher_lock(database: Database, name: str) -> AsyncIterator[LockSession]:
+    """Wait for the lock `name`, and hold it while the context lasts.
+
+    On SQLite the process itself is the lock: the data folder lets only one in.
+    There each question is a transaction of its own, so that writers never wait.
+    """
+    if database.dialect == "sqlite":
+        yield _ProcessSession(database)
+        return
+    async with database.engine.connect() as connection:
+        await connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT_S}s'"))
+        await connection.execute(
+            text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
+        )
+        session = LockSession(connection)
+        pinging = asyncio.create_task(session.keep_alive(), name=f"ping lock {name}")
+        try:
+            yield session
+        finally:
+            pinging.cancel()
+            with suppress(asyncio.CancelledError, LockLostError):
+                await pinging
+            with suppress(SQLAlchemyError, OSError):
+                await connection.rollback()
+
+
+class _ProcessSession(LockSession):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def rows(self, statement: Executable) -> Sequence[Any]:
+        async with self._database.read() as connection:
+            return (await connection.execute(statement)).all()

@@ -1,0 +1,1 @@
+"""Messages and topics that Feedgate's services share."""

@@ -1,0 +1,1 @@
+"""Append-only record of who was shown what, and why."""

@@ -1,0 +1,1 @@
+"""Cameras to access units, on demand."""

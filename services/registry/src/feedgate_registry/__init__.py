@@ -1,0 +1,1 @@
+"""System of record of the owner's side."""

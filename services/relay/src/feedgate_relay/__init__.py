@@ -1,0 +1,1 @@
+"""Admits every picture, or shows none."""

@@ -1,0 +1,87 @@
+"""What this machine has of what a test may need."""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SERVERS = Path(os.environ.get("FEEDGATE_SERVERS", REPOSITORY / ".servers"))
+"""Where `make servers` keeps what no Debian package holds."""
+
+KAFKA_JARS = SERVERS / "kafka" / "lib"
+DEBIAN_PYTHON = Path("/usr/bin/python3")
+"""GStreamer's bindings are a Debian package, so only Debian's own interpreter has them."""
+
+GSTREAMER_PLUGINS = ("libgstx264.so", "libgstx265.so", "libgstrtsp.so", "libgstrtp.so", "libgstlibav.so")
+
+
+def missing_kafka() -> str | None:
+    if shutil.which("java") is None:
+        return "no `java`"
+    if not any(KAFKA_JARS.glob("kafka_*.jar")):
+        return f"no Kafka jars in {KAFKA_JARS}"
+    return None
+
+
+def postgres_programs() -> Path | None:
+    """The folder of the newest server's `initdb`, which Debian keeps off PATH."""
+    debian = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda program: int(program.parts[-3])
+    )
+    if debian:
+        return debian[-1].parent
+    found = shutil.which("initdb")
+    return Path(found).resolve().parent if found else None
+
+
+def missing_postgres() -> str | None:
+    if postgres_programs() is None:
+        return "no `initdb`"
+    return None if shutil.which("setpriv") else "no `setpriv`"
+
+
+def chromium() -> Path | None:
+    found = shutil.which("chromium")
+    return Path(found) if found else None
+
+
+def missing_chromium() -> str | None:
+    if chromium() is None:
+        return "no `chromium`"
+    return None if Path("/usr/share/fonts/truetype/dejavu").is_dir() else "no DejaVu fonts"
+
+
+def missing_gstreamer() -> str | None:
+    library = next(Path("/usr/lib").glob("*/gstreamer-1.0"), None)
+    if library is None:
+        return "no GStreamer plugins"
+    absent = [plugin for plugin in GSTREAMER_PLUGINS if not (library / plugin).exists()]
+    if absent:
+        return f"no {absent[0]}"
+    if not any(Path("/usr/lib").glob("*/girepository-1.0/GstRtspServer-1.0.typelib")):
+        return "no gir1.2-gst-rtsp-server-1.0"
+    return None if DEBIAN_PYTHON.exists() else f"no {DEBIAN_PYTHON}"
+
+
+def missing_gstreamer_client() -> str | None:
+    return missing_gstreamer() or (None if shutil.which("gst-launch-1.0") else "no `gst-launch-1.0`")
+
+
+def missing_ffmpeg() -> str | None:
+    return None if shutil.which("ffmpeg") else "no `ffmpeg`"
+
+
+NEEDS: Mapping[str, Callable[[], str | None]] = {
+    "kafka": missing_kafka,
+    "postgres": missing_postgres,
+    "chromium": missing_chromium,
+    "gstreamer": missing_gstreamer,
+    "gstreamer-client": missing_gstreamer_client,
+    "ffmpeg": missing_ffmpeg,
+}
+"""Each need and the question that answers what is missing, or None when nothing is."""
+
+
+def missing(need: str) -> str | None:
+    return NEEDS[need]()

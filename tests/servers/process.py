@@ -1,0 +1,122 @@
+"""One server process: started, stopped, frozen, killed, never left behind."""
+
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+PAUSE_S = 0.05
+"""Between two looks at a server that is starting."""
+
+
+class ServerFailedError(Exception):
+    """A server did not start, or ended by itself; the message ends with its last words."""
+
+
+class ServerProcess:
+    """A command that runs until `end`, `kill` or the death of this process.
+
+    The kernel kills the child when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG), so
+    start servers from the main thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        log: Path,
+        *,
+        user: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        ends_on: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        self.name = name
+        self.log = log
+        self.ends_on = ends_on
+        self._command = [*bound_to_parent(user), *map(str, command)]
+        self._environment = dict(environment) if environment is not None else None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise ServerFailedError(f"{self.name} was not started")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                cwd=self.log.parent,
+            )
+
+    def wait_until(self, ready: Callable[[], bool], timeout_s: float = 60.0) -> None:
+        """Return when `ready` says so.
+
+        Raises:
+            ServerFailedError: the process ended or time ran out; in the second case it is killed.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not ready():
+            if not self.running:
+                raise ServerFailedError(f"{self.name} ended while starting:\n{self.last_words()}")
+            if time.monotonic() > deadline:
+                self.kill()
+                raise ServerFailedError(f"{self.name} not ready in {timeout_s:.0f} s:\n{self.last_words()}")
+            time.sleep(PAUSE_S)
+
+    def freeze(self) -> None:
+        """Stop it in its tracks (SIGSTOP): connections stay open, nothing answers."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it with no chance to tidy up. Does nothing if it has ended already."""
+        if self._process is not None and self.running:
+            self._process.kill()
+            self._process.wait()
+
+    def end(self, timeout_s: float = 20.0) -> None:
+        """Ask it to end, frozen or not; kill it if it will not."""
+        if self._process is None or not self.running:
+            return
+        self.signal(self.ends_on)
+        self.signal(signal.SIGCONT)
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def signal(self, number: signal.Signals) -> None:
+        if self._process is None or not self.running:
+            raise ServerFailedError(f"{self.name} is not running:\n{self.last_words()}")
+        self._process.send_signal(number)
+
+    def last_words(self, lines: int = 30) -> str:
+        if not self.log.exists():
+            return "(no output)"
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def bound_to_parent(user: str | None) -> list[str]:
+    """The prefix that ends a command with this process and, if named, runs it as another user.
+
+    Two steps when there is a user: changing credentials clears the death signal.
+    """
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        return []
+    change = [setpriv, "--reuid", user, "--regid", user, "--init-groups"] if user else []
+    return [*change, setpriv, "--pdeathsig", "KILL"]

@@ -1,0 +1,1 @@
+"""Camera simulator, development issuer, demo and load generators."""
