@@ -20,6 +20,7 @@ JVM = (
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
 )
 STARTED = "Kafka Server started"
+# A killed broker may register again only when its last session has expired: 9 s unless told otherwise.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -30,6 +31,8 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 num.partitions=1
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0

@@ -19,7 +19,7 @@ GSTREAMER_PLUGINS = ("libgstx264.so", "libgstx265.so", "libgstrtsp.so", "libgstr
 def missing_kafka() -> str | None:
     if shutil.which("java") is None:
         return "no `java`"
-    if not any(KAFKA_JARS.glob("kafka_*.jar")):
+    if not (KAFKA_JARS / ".pom.xml").exists():
         return f"no Kafka jars in {KAFKA_JARS}"
     return None
 

@@ -75,6 +75,18 @@ class ServerProcess:
                 raise ServerFailedError(f"{self.name} not ready in {timeout_s:.0f} s:\n{self.last_words()}")
             time.sleep(PAUSE_S)
 
+    def wait(self, timeout_s: float) -> int:
+        """The exit status, when it ends by itself within the time."""
+        if self._process is None:
+            raise ServerFailedError(f"{self.name} was not started")
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired as late:
+            self.kill()
+            raise ServerFailedError(
+                f"{self.name} still ran after {timeout_s:.0f} s:\n{self.last_words()}"
+            ) from late
+
     def freeze(self) -> None:
         """Stop it in its tracks (SIGSTOP): connections stay open, nothing answers."""
         self.signal(signal.SIGSTOP)
@@ -92,8 +104,9 @@ class ServerProcess:
         """Ask it to end, frozen or not; kill it if it will not."""
         if self._process is None or not self.running:
             return
-        self.signal(self.ends_on)
-        self.signal(signal.SIGCONT)
+        # Popen sends nothing to a process it has seen end, which may happen between the two.
+        self._process.send_signal(self.ends_on)
+        self._process.send_signal(signal.SIGCONT)
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from feedgate_tools.simulator.camera import Camera, RtpSender
 from feedgate_tools.simulator.clip import synthesise_clip
-from feedgate_tools.simulator.control import Control
+from feedgate_tools.simulator.control import Control, ControlConnection
 from feedgate_tools.simulator.counts import Counts
 from feedgate_tools.simulator.digest import Credentials
 from feedgate_tools.simulator.encoder import Encoder
@@ -38,7 +38,10 @@ async def run(settings: Settings) -> None:
         server = _server(settings, _sources(settings, executor))
         rtsp = await loop.create_server(server.connection, settings.host, settings.port)
         stack.callback(rtsp.close)
-        control = await asyncio.start_server(Control(server).serve, "127.0.0.1", settings.control_port)
+        commands = Control(server)
+        control = await loop.create_server(
+            lambda: ControlConnection(commands), "127.0.0.1", settings.control_port
+        )
         stack.callback(control.close)
         listening = {
             "rtsp_port": rtsp.sockets[0].getsockname()[1],

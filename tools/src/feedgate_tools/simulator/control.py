@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from feedgate_tools.simulator.faults import ControlLevel
 from feedgate_tools.simulator.server import Server, UnknownPathError
 
-_REQUIRED: Any = object()
+_MOST_LINE_BYTES = 4096
 
 
 class CommandError(Exception):
@@ -31,32 +32,21 @@ class CommandError(Exception):
 
 
 class Control:
-    """Takes commands for one server."""
+    """Executes commands on one server."""
 
     def __init__(self, server: Server) -> None:
-        self._commands: dict[str, Callable[[_Arguments], object]] = {
-            "freeze": lambda given: server.freeze(given.path()),
-            "drop": lambda given: server.drop(given.path(), given.seconds("refuse_s", 0.0)),
-            "refuse-auth": lambda given: server.refuse_credentials(given.path()),
-            "no-keyframes": lambda given: server.withhold_keyframes(given.path()),
-            "redirect": lambda given: server.redirect(given.path(), given.text("url")),
+        self._commands: dict[str, Callable[[Arguments], object]] = {
+            "freeze": lambda given: server.freeze(given.path("path")),
+            "drop": lambda given: server.drop(given.path("path"), given.seconds("refuse_s", 0.0)),
+            "refuse-auth": lambda given: server.refuse_credentials(given.path("path")),
+            "no-keyframes": lambda given: server.withhold_keyframes(given.path("path")),
+            "redirect": lambda given: server.redirect(given.path("path"), given.text("url")),
             "control-elsewhere": lambda given: server.control_elsewhere(
-                given.path(), given.text("url"), ControlLevel(given.text("level", ControlLevel.TRACK))
+                given.path("path"), given.text("url"), ControlLevel(given.text("level", ControlLevel.TRACK))
             ),
-            "resume": lambda given: server.resume(given.path()),
+            "resume": lambda given: server.resume(given.path("path")),
             "stats": lambda _: server.stats().to_json(),
         }
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer line after line until the other side hangs up."""
-        try:
-            while line := await reader.readline():
-                writer.write(json.dumps(self.answer(line)).encode() + b"\n")
-                await writer.drain()
-        except (ConnectionError, ValueError):
-            pass  # gone, or a line beyond the reader's limit: there is nobody to tell
-        finally:
-            writer.close()
 
     def answer(self, line: bytes) -> dict[str, object]:
         """Return what the command in `line` came to."""
@@ -72,33 +62,52 @@ class Control:
         name = message.pop("command", None)
         if name not in self._commands:
             raise CommandError(f"command `{name}`; allowed {', '.join(self._commands)}")
-        # Arguments are all taken before anything is done: they are those of one call.
-        return self._commands[name](_Arguments(message))
+        return self._commands[name](Arguments(message))
 
 
-class _Arguments:
-    """The fields of a command besides its name; each is taken once, none may be left."""
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What a command says besides its name."""
 
-    def __init__(self, message: dict[str, Any]) -> None:
-        self._message = message
+    given: Mapping[str, Any]
 
-    def path(self) -> str | None:
-        unknown = self._message.keys() - {"path", "url", "level", "refuse_s"}
-        if unknown:
+    def __post_init__(self) -> None:
+        if unknown := self.given.keys() - {"path", "url", "level", "refuse_s"}:
             raise CommandError(f"unknown fields {', '.join(sorted(unknown))}")
-        path = self._message.get("path")
-        if path is not None and not isinstance(path, str):
-            raise CommandError("`path` is a text")
-        return path
 
-    def text(self, name: str, default: str = _REQUIRED) -> str:
-        value = self._message.get(name, default)
+    def path(self, name: str) -> str | None:
+        return None if self.given.get(name) is None else self.text(name)
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self.given.get(name, default)
         if not isinstance(value, str):
-            raise CommandError(f"`{name}` is a text")
+            raise CommandError(f"`{name}` must be a text")
         return value
 
     def seconds(self, name: str, default: float) -> float:
-        value = self._message.get(name, default)
+        value = self.given.get(name, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise CommandError(f"`{name}` is a number of seconds")
+            raise CommandError(f"`{name}` must be a number of seconds")
         return float(value)
+
+
+class ControlConnection(asyncio.Protocol):
+    """Answers the commands of one client, line by line."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        *lines, rest = bytes(self._buffer).split(b"\n")
+        self._buffer[:] = rest
+        for line in lines:
+            self._transport.write(json.dumps(self._control.answer(line)).encode() + b"\n")
+        if len(rest) > _MOST_LINE_BYTES:
+            self._transport.close()

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import av
 import cv2
+import numpy as np
 from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
@@ -86,7 +87,8 @@ class Encoder:
             number: strictly increasing from call to call; rate control reads it as time.
             keyframe: code an IDR picture. The first picture is one in any case.
         """
-        frame = VideoFrame.from_ndarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), format="yuv420p")
+        planes = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), dtype=np.uint8)
+        frame = VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts = number
         frame.time_base = self._context.time_base
         frame.pict_type = PictureType.I if keyframe else PictureType.NONE

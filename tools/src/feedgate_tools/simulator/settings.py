@@ -6,7 +6,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, cast, get_type_hints
+from typing import Any, get_type_hints
 
 _SIZE = re.compile(r"([0-9]{2,4})x([0-9]{2,4})")
 
@@ -118,7 +118,7 @@ class Settings:
 
 
 def _fields() -> tuple[Field[Any], ...]:
-    return cast("tuple[Field[Any], ...]", fields(Settings))
+    return fields(Settings)
 
 
 def _option_name(each: Field[Any]) -> str:

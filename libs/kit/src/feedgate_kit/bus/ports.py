@@ -8,6 +8,13 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from feedgate_kit.bus.record import Record, StoredRecord
+from feedgate_kit.errors import BusError
+
+
+class ClosedError(BusError):
+    """The reader, or the whole bus, was closed. Asking again will not help."""
+
+    retriable = False
 
 
 class StateReader(Protocol):
@@ -27,7 +34,7 @@ class StateReader(Protocol):
         ...
 
     async def close(self) -> None:
-        """Stop reading. A read under way ends with an error or cancellation."""
+        """Stop reading. A read under way, and any later one, raises `ClosedError`."""
         ...
 
 
@@ -58,7 +65,7 @@ class EventConsumer(Protocol):
         ...
 
     async def close(self) -> None:
-        """Leave the group. What was not committed comes again."""
+        """Leave the group. What was not committed comes again. A read under way raises `ClosedError`."""
         ...
 
 
@@ -80,7 +87,7 @@ class EventLog(Protocol):
             after: a position this log gave out, or None for new records only.
 
         Raises:
-            PositionError: `after` is no position of this log.
+            PositionError: `after` is no position of this log, or records after it have expired.
         """
         ...
 

@@ -1,0 +1,121 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# The interpreter that .venv is made with.
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null)
+
+PYPROJECTS := $(wildcard proto/pyproject.toml libs/*/pyproject.toml services/*/pyproject.toml \
+                apps/*/pyproject.toml tools/pyproject.toml)
+PACKAGES := $(patsubst %/pyproject.toml,%,$(PYPROJECTS))
+
+RUNTIME := .venv/runtime.stamp
+DEV := .venv/dev.stamp
+BIN := .venv/bin
+
+ifdef UV
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python
+else
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+.PHONY: help
+help:  ## List what can be made.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- environment ------------------------------------------------------------
+
+.PHONY: setup
+setup: $(RUNTIME)  ## Install what `feedgate` and its demo need into .venv.
+
+.PHONY: setup-dev
+setup-dev: $(DEV)  ## Install what tests and linters need, too.
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "no \`$(PYTHON)\`: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Feedgate needs Python 3.11 or newer; \`$(PYTHON)\` is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=/path/to/python3"; exit 1; }
+ifdef UV
+	@$(UV) venv --quiet --allow-existing --no-python-downloads --python "$$(command -v $(PYTHON))" .venv
+else
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv .venv
+endif
+
+$(RUNTIME): requirements/runtime.txt $(PYPROJECTS) | $(BIN)/python
+	@echo "installing the runtime set into .venv"
+ifndef UV
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+endif
+	@$(INSTALL) --require-hashes -r requirements/runtime.txt
+	@$(INSTALL) --no-deps --no-build-isolation $(addprefix --editable ./,$(PACKAGES))
+	@touch $@
+
+$(DEV): $(RUNTIME) requirements/dev.txt
+	@echo "installing tests and linters into .venv"
+	@$(INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.PHONY: servers
+servers:  ## Install the servers that tests meet: Kafka, PostgreSQL, Chromium, GStreamer (Debian).
+	@deploy/servers/install.sh
+
+.PHONY: lock
+lock: $(DEV)  ## Choose versions anew and write requirements/*.txt.
+	@cd requirements && for set in runtime dev; do \
+	  ../$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	    $$([[ $$set == dev ]] && echo "--constraint runtime.txt") --output-file $$set.txt $$set.in; done
+
+# --- product ----------------------------------------------------------------
+
+# The address may hold a password, so it travels in the environment, which `ps` does not show,
+# and is taken as typed: make expands nothing in it.
+.PHONY: demo
+demo: export FEEDGATE_DEMO_CAMERA = $(value CAMERA)
+demo: $(RUNTIME)  ## Play the whole story and stay up (CAMERA=rtsp://… to use your own camera).
+	@$(BIN)/feedgate demo
+
+.PHONY: proto
+proto: $(DEV)  ## Generate feedgate_contracts from proto/.
+	@$(BIN)/python proto/generate.py
+
+# --- checks -----------------------------------------------------------------
+
+.PHONY: test
+test: export FEEDGATE_REQUIRE = $(REQUIRE)
+test: $(DEV)  ## Run every test this machine can run (REQUIRE=all: a test left out is a failure).
+	@$(BIN)/python -m pytest $(PYTEST)
+
+.PHONY: breakages
+breakages: $(DEV)  ## Break the rules one by one in a copy, and name the test that notices each.
+	@$(BIN)/python -m tests.breakages
+
+.PHONY: lint
+lint: $(DEV)  ## Check style, types, imports, contracts and what must not be committed.
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/python -m tests.hygiene
+	@cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format -d --exit-code
+	@PATH="$(CURDIR)/$(BIN):$$PATH" proto/breaking.sh
+	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/mypy
+
+.PHONY: format
+format: $(DEV)  ## Let the formatters have their way.
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+	@cd proto && ../$(BIN)/buf format -w
+
+.PHONY: bench
+bench: $(DEV)  ## Run every benchmark and write bench/RESULTS.md.
+	@$(BIN)/python -m bench all
+
+.PHONY: clean
+clean:  ## Remove everything that make has made.
+	@rm -rf .venv .servers .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

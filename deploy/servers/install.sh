@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Install what the tests meet, on Debian: packages by apt-get, Kafka by Maven. What is there is left alone.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+kafka=${FEEDGATE_SERVERS:-.servers}/kafka/lib
+pom=deploy/servers/kafka/pom.xml
+kafka_is_complete() { cmp --quiet "$pom" "$kafka/.pom.xml"; }
+
+installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
+on_path() { command -v "$1" >/dev/null; }
+
+wanted=()
+want() { installed "$1" || wanted+=("$1"); }
+
+if ! on_path apt-get; then
+    echo "not Debian: install PostgreSQL, Chromium with DejaVu fonts, GStreamer 1.22 with its RTSP server and" >&2
+    echo "Python bindings, ffmpeg, Java 17 and Maven yourself; the tests find them on PATH" >&2
+    on_path mvn || exit 1
+else
+    on_path git || want git
+    on_path uv || want python3-venv
+    want postgresql
+    want chromium
+    want fonts-dejavu-core
+    want ffmpeg
+    want python3-gi
+    want gir1.2-gst-rtsp-server-1.0
+    for set in plugins-base plugins-good plugins-bad plugins-ugly libav tools; do
+        want "gstreamer1.0-$set"
+    done
+    on_path java || want default-jre-headless
+    kafka_is_complete || on_path mvn || want maven
+fi
+
+if ((${#wanted[@]})); then
+    install=(apt-get install --yes --quiet --no-install-recommends "${wanted[@]}")
+    if ((EUID)); then
+        echo "these packages are missing; as root, run:" >&2
+        echo "  apt-get update && ${install[*]}" >&2
+        exit 1
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update --quiet --quiet </dev/null
+    "${install[@]}" </dev/null
+fi
+
+if ! kafka_is_complete; then
+    echo "fetching Kafka into $kafka"
+    rm -rf "$kafka"
+    mkdir -p "$kafka"
+    mvn --quiet --batch-mode --file "$pom" \
+        dependency:copy-dependencies -DoutputDirectory="$(realpath "$kafka")" </dev/null
+    cp "$pom" "$kafka/.pom.xml"  # last: it says that all of what it names is here
+fi
+echo "every server is installed"

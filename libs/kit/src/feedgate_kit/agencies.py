@@ -1,0 +1,60 @@
+"""The police agencies a deployment knows: a data file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from feedgate_kit.errors import FeedgateError
+
+AgencyId = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?$")]
+"""Lower-case letters, digits and hyphens, at most 48: it ends the name of the agency's topic."""
+
+
+class AgenciesError(FeedgateError):
+    """The list of agencies cannot be used."""
+
+
+class Agency(BaseModel):
+    """One agency."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    id: AgencyId
+    name: str = Field(min_length=1, max_length=120)
+    """As owners read it when they decide whom to let look."""
+    jurisdiction: str = Field(pattern=r"^[A-Z]{2}(?:-[A-Z0-9]{1,8})*$")
+    """The legal pack it acts under, e.g. `AR-B`."""
+    issuer: str = Field(min_length=1)
+    """The OIDC issuer of its people."""
+
+
+def load_agencies(path: Path) -> Mapping[str, Agency]:
+    """The agencies in a YAML file that holds a list of them, by id, in the file's order.
+
+    Raises:
+        AgenciesError: the file cannot be read or an entry is not an agency; names the file and the entry.
+    """
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        cause = " ".join(str(error).split())
+        raise AgenciesError(f"agencies file `{path}` cannot be read: {cause}") from error
+    if not isinstance(entries, list) or not entries:
+        raise AgenciesError(f"agencies file `{path}` must hold a list of one or more agencies")
+    agencies: dict[str, Agency] = {}
+    for number, entry in enumerate(entries, start=1):
+        try:
+            agency = Agency.model_validate(entry)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise AgenciesError(
+                f"agencies file `{path}`, entry {number}, `{where}`: {first['msg']}"
+            ) from error
+        if agency.id in agencies:
+            raise AgenciesError(f"agencies file `{path}`, entry {number}: `{agency.id}` is named twice")
+        agencies[agency.id] = agency
+    return agencies

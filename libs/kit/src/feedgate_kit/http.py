@@ -1,0 +1,132 @@
+"""The manners all HTTP APIs here share: strict bodies, versions as ETags, pages."""
+
+import unicodedata
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Generic, TypeVar
+from uuid import UUID
+
+from fastapi import Request, Response
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    PlainSerializer,
+    StringConstraints,
+)
+from pydantic_core import CoreSchema
+
+from feedgate_kit.problems import Problem
+
+T = TypeVar("T")
+
+_STRICT_KINDS: Final = frozenset({"int", "float", "bool", "str"})
+
+
+class ApiModel(BaseModel):
+    """A request's or answer's body: unknown fields, `"5"` for 5, and text no database takes are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        # Not `strict=True`: FastAPI validates what `json.loads` gave, and strict
+        # Python mode would refuse the texts that stand for times and UUIDs.
+        schema: CoreSchema = _strict(handler(source))
+        return schema
+
+
+def _strict(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        walked = {key: _strict(value) for key, value in schema.items()}
+        if walked.get("type") in _STRICT_KINDS:
+            walked["strict"] = True
+        return walked
+    if isinstance(schema, list):
+        return [_strict(value) for value in schema]
+    return schema
+
+
+def plain_text(text: str) -> str:
+    """`text` if every database and log can hold it.
+
+    Raises:
+        ValueError: it holds a control character other than tab and line feed, or half a surrogate pair.
+    """
+    for character in text:
+        if unicodedata.category(character) in {"Cc", "Cs"} and character not in "\t\n":
+            raise ValueError(f"text without the control character U+{ord(character):04X}")
+    return text
+
+
+def _canonical_uuid(text: str) -> str:
+    try:
+        canonical = str(UUID(text))
+    except ValueError:
+        raise ValueError("a UUID, written like 0190a2c4-7f11-721c-afe3-e234a5a9f39d") from None
+    if canonical != text.lower():
+        raise ValueError("a UUID, written like 0190a2c4-7f11-721c-afe3-e234a5a9f39d")
+    return canonical
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+Text = Annotated[str, AfterValidator(plain_text)]
+"""Text without control characters. Give it a length: `Annotated[Text, Field(max_length=80)]`."""
+
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True), AfterValidator(plain_text)
+]
+"""Text of 1 to 80 characters that is not only spaces."""
+
+Id = Annotated[str, Field(max_length=36), AfterValidator(_canonical_uuid)]
+"""A UUID as lower-case text."""
+
+Moment = Annotated[AwareDatetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+"""An aware time; answers write it in UTC with `Z` (RFC 3339)."""
+
+
+class Page(ApiModel, Generic[T]):
+    """A part of a list, in a stable order."""
+
+    items: list[T]
+    next: str | None = None
+    """Give it as `after` to have the following part; null at the end."""
+
+
+def etag(version: int) -> str:
+    """The strong entity tag of a version (RFC 9110 §8.8.3)."""
+    return f'"{version}"'
+
+
+def set_etag(response: Response, version: int) -> None:
+    response.headers["ETag"] = etag(version)
+
+
+def require_if_match(request: Request, version: int) -> None:
+    """Let the request pass only if it was made knowing `version` (RFC 9110 §13.1.1).
+
+    Raises:
+        Problem: 428 `precondition-required` without `If-Match`; 412 `version-conflict`
+            if it names another version. Nothing was changed.
+    """
+    values = request.headers.getlist("if-match")
+    if not values:
+        raise Problem(
+            428,
+            "precondition-required",
+            detail="send `If-Match` with the `ETag` of the version this change is made to",
+        )
+    tags = {tag.strip() for value in values for tag in value.split(",")}
+    if "*" not in tags and etag(version) not in tags:
+        raise Problem(
+            412,
+            "version-conflict",
+            detail=f"it has changed meanwhile; its version is now {version}",
+            headers={"ETag": etag(version)},
+            version=version,
+        )

@@ -1,0 +1,90 @@
+"""Sockets a server accepts connections on, bound before anything else starts."""
+
+import errno
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+from feedgate_kit.errors import FeedgateError
+
+BACKLOG: Final = 2048
+
+
+class ListenError(FeedgateError):
+    """A server cannot listen where its settings say; names the setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where to listen, and which settings say so."""
+
+    host: str
+    port: int  # 0: any free one
+    host_setting: str = "host"
+    port_setting: str = "port"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens in fact."""
+
+    host: str
+    port: int
+
+    @property
+    def origin(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def websocket_origin(self) -> str:
+        return "ws" + self.origin.removeprefix("http")
+
+
+def open_listener(listen: Listen, *, send_buffer_bytes: int | None = None) -> socket.socket:
+    """A bound socket that already listens.
+
+    Args:
+        listen: where.
+        send_buffer_bytes: `SO_SNDBUF` of every connection it accepts: what a
+            stalled reader can still be sent after the server has stopped. Linux doubles it.
+
+    Raises:
+        ListenError: the port is taken, or the host is none of this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ListenError(
+            f"{listen.host_setting}: `{listen.host}` is no address of this machine ({error.strerror})"
+        ) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if send_buffer_bytes is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise ListenError(_cause(error, listen)) from error
+    return listener
+
+
+def address_of(listener: socket.socket) -> Address:
+    host, port = listener.getsockname()[:2]
+    return Address(host, port)
+
+
+def _cause(error: OSError, listen: Listen) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{listen.port_setting}: port {listen.port} of {listen.host} is taken by another process;"
+            " choose another, or 0 for any free one"
+        )
+    if error.errno == errno.EACCES:
+        return f"{listen.port_setting}: port {listen.port} needs privileges; choose one from 1024 on"
+    return f"{listen.host_setting}: cannot listen on `{listen.host}` ({error.strerror})"

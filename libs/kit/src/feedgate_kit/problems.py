@@ -1,0 +1,256 @@
+"""Errors as callers see them: problem details (RFC 9457), every one with a stable type."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from feedgate_kit.errors import FeedgateError
+
+MEDIA_TYPE: Final = "application/problem+json"
+HIDDEN: Final = "…"
+MAXIMUM_SEEN_CHARS: Final = 80
+MAXIMUM_ERRORS: Final = 20
+SECRET_WORDS: Final = frozenset({
+    "apikey", "authorization", "cookie", "credential", "credentials", "dsn", "passphrase", "passwd",
+    "password", "passwords", "pwd", "secret", "secrets", "source", "sources", "ticket", "tickets",
+    "token", "tokens", "username",
+})  # fmt: skip
+"""Parts of names whose values are never shown to anybody."""
+
+_OWN_CODES: Final = {
+    400: "bad-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    415: "media-type-unsupported",
+    422: "invalid-request",
+}
+
+logger = structlog.get_logger(__name__)
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457's own word
+    """An answer that is a refusal; raised anywhere below a route."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        title: str | None = None,
+        detail: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **extra: Any,
+    ) -> None:
+        """Say what went wrong.
+
+        Args:
+            status: HTTP status.
+            code: stable, hyphenated; `type` becomes `urn:feedgate:problem:<code>`.
+            title: the same for every occurrence; by default the code's words.
+            detail: what was seen this time and what is allowed, without secrets.
+            headers: more headers of the answer.
+            extra: further members, JSON values.
+        """
+        super().__init__(detail or code)
+        self.status = status
+        self.code = code
+        self.title = title or code.replace("-", " ").capitalize()
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.extra = extra
+
+    def document(self) -> dict[str, Any]:
+        members: dict[str, Any] = {
+            "type": f"urn:feedgate:problem:{self.code}",
+            "title": self.title,
+            "status": self.status,
+        }
+        if self.detail is not None:
+            members["detail"] = self.detail
+        return {**self.extra, **members}
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(
+            self.document(), status_code=self.status, headers=self.headers, media_type=MEDIA_TYPE
+        )
+
+
+ErrorTable = Mapping[type[FeedgateError], tuple[int, str]]
+"""Status and code of each expected error that a route lets through."""
+
+PROBLEM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    "default": {
+        "description": "A refusal, as problem details (RFC 9457).",
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {
+                    "type": "object",
+                    "required": ["type", "title", "status"],
+                    "properties": {
+                        "type": {"type": "string", "pattern": "^urn:feedgate:problem:[a-z0-9-]+$"},
+                        "title": {"type": "string"},
+                        "status": {"type": "integer"},
+                        "detail": {"type": "string"},
+                    },
+                }
+            }
+        },
+    }
+}
+"""For `FastAPI(responses=...)`: what the API description says about every refusal."""
+
+
+def install_problem_handlers(app: FastAPI, errors: ErrorTable | None = None) -> None:
+    """Turn everything a route may raise into problem details.
+
+    An expected error that the table does not know is 503 if trying again may
+    help, else 500 and logged: the table is then missing a row. What is not
+    expected at all is answered by `feedgate_kit.telemetry.RequestTelemetry`.
+
+    Args:
+        app: may have been given a table before; rows are added.
+        errors: a row counts for subclasses too, the nearest class first.
+    """
+    table: dict[type[FeedgateError], tuple[int, str]] = getattr(app.state, "problem_table", {})
+    table.update(errors or {})
+    app.state.problem_table = table
+
+    async def on_problem(_request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Problem)
+        return error.response()
+
+    async def on_feedgate_error(_request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, FeedgateError)
+        return _from_table(error, table).response()
+
+    async def on_invalid(_request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return invalid_request(error.errors()).response()
+
+    async def on_http(_request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return _from_http(error).response()
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(FeedgateError, on_feedgate_error)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)
+
+
+def invalid_request(errors: Sequence[Mapping[str, Any]]) -> Problem:
+    """422, or 400 where the body is no JSON, from pydantic's list of errors."""
+    if any(error.get("type") == "json_invalid" for error in errors):
+        return Problem(400, "malformed-json", detail="the body is not JSON (RFC 8259)")
+    shown = [
+        {"path": _path(error), "seen": _seen(error), "allowed": _allowed(error)}
+        for error in errors[:MAXIMUM_ERRORS]
+    ]
+    named = ", ".join(f"`{entry['path']}`" for entry in shown[:3])
+    return Problem(
+        422,
+        "invalid-request",
+        detail=f"{len(errors)} of the request's values cannot be used: {named}",
+        errors=shown,
+    )
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a value of this name is never shown, judged word by word: `client_secret`, `rtspPassword`."""
+    words, word = [], ""
+    for before, character in zip(" " + name, name, strict=False):
+        if not character.isalnum():
+            words.append(word)
+            word = ""
+        elif character.isupper() and before.islower():
+            words.append(word)
+            word = character
+        else:
+            word += character
+    words.append(word)
+    return any(part.lower() in SECRET_WORDS for part in words)
+
+
+def _from_table(error: FeedgateError, table: ErrorTable) -> Problem:
+    for kind in type(error).__mro__:
+        if kind in table:
+            status, code = table[kind]
+            return Problem(status, code, detail=str(error))
+    if error.retriable:
+        logger.warning("request failed for now", error=type(error).__name__, cause=str(error))
+        return Problem(
+            503,
+            "temporarily-unavailable",
+            detail="something this needs does not answer now; nothing was changed; try again",
+            headers={"Retry-After": "1"},
+        )
+    logger.error("error without a row in the table", exc_info=error)
+    return unexpected()
+
+
+def unexpected() -> Problem:
+    """500 without a word about the cause; the log has it under the request's id."""
+    return Problem(
+        500, "internal-error", detail="an unexpected error; the log has it under this answer's `X-Request-ID`"
+    )
+
+
+def _from_http(error: HTTPException) -> Problem:
+    try:
+        phrase = HTTPStatus(error.status_code).phrase
+    except ValueError:
+        phrase = "Refused"
+    code = _OWN_CODES.get(error.status_code, phrase.lower().replace(" ", "-").replace("'", ""))
+    detail = error.detail if error.detail and error.detail != phrase else None
+    return Problem(error.status_code, code, detail=detail, headers=error.headers)
+
+
+def _path(error: Mapping[str, Any]) -> str:
+    """Where the value stands: `body.source.url`, `query.radius_m`, `path.camera_id`."""
+    return ".".join(str(part)[:MAXIMUM_SEEN_CHARS] for part in error.get("loc", ()))
+
+
+def _seen(error: Mapping[str, Any]) -> Any:
+    """The value as sent, cut; hidden if it, or anything it lies in or holds, may be secret."""
+    if any(isinstance(part, str) and is_secret_name(part) for part in error.get("loc", ())):
+        return HIDDEN
+    match error.get("input"):
+        case _ if error.get("type") == "missing":
+            seen = None
+        case str(text):
+            seen = _text_seen(text)
+        case None | bool() as plain:
+            seen = plain
+        case int() | float() as number:
+            # JSON readers lose digits of large numbers, and JSON has no NaN.
+            seen = number if abs(number) < 2**53 else "a number outside ±2^53"
+        case other:
+            # What a container holds may be secret under any name; its kind is enough to find it.
+            kind = type(other).__name__
+            seen = {"dict": "an object", "list": "an array"}.get(kind, f"a {kind}")
+    return seen
+
+
+def _text_seen(text: str) -> str:
+    if "://" in text or "@" in text:
+        return HIDDEN  # an address in the wrong field may still carry a password
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= MAXIMUM_SEEN_CHARS else text[:MAXIMUM_SEEN_CHARS] + HIDDEN
+
+
+def _allowed(error: Mapping[str, Any]) -> str:
+    kind = error.get("type")
+    if kind == "extra_forbidden":
+        return "no such field"
+    if kind == "missing":
+        return "this field is needed"
+    message = str(error.get("msg", "another value"))
+    for prefix in ("Input should be ", "Value error, ", "Assertion failed, "):
+        message = message.removeprefix(prefix)
+    return message

@@ -1,0 +1,204 @@
+"""Serving: both ports in one event loop, from bound sockets to the last connection closed."""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
+
+import structlog
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+
+from feedgate_kit.errors import FeedgateError
+from feedgate_kit.listening import Address, Listen, address_of, open_listener
+from feedgate_kit.service import Lifespan, MakeSocket, WebSocketProtocol
+from feedgate_kit.settings import ServiceSettings, load_settings
+from feedgate_kit.telemetry import configure_logging
+
+S = TypeVar("S", bound=ServiceSettings)
+
+MAXIMUM_WEBSOCKET_MESSAGE_BYTES: Final = 64 * 1024
+"""From a client; ours to it may be of any size."""
+
+logger = structlog.get_logger(__name__)
+
+
+class Servable(Protocol):
+    """A service, or several as one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def public_app(self) -> ASGIApp: ...
+    @property
+    def internal_app(self) -> ASGIApp: ...
+    @property
+    def lifespan(self) -> Lifespan: ...
+    @property
+    def on_stopping(self) -> Callable[[], None]: ...
+    @property
+    def ws_protocol(self) -> WebSocketProtocol: ...
+    @property
+    def make_socket(self) -> MakeSocket: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where both faces of a running service are."""
+
+    public: Address
+    internal: Address
+
+
+@asynccontextmanager
+async def running(
+    service: Servable, public: Listen, internal: Listen, *, shutdown_s: float = 5.0
+) -> AsyncIterator[Addresses]:
+    """Serve while the block runs.
+
+    The sockets are bound first, then the lifespan is entered, then requests
+    are answered; the end goes the other way round. A server that ends by
+    itself ends the block with its error.
+
+    Args:
+        service: what to serve.
+        public: where its public app listens.
+        internal: where `/metrics` and `/internal` listen.
+        shutdown_s: how long connections may take to end by themselves.
+
+    Raises:
+        ListenError: a port is taken; nothing was started.
+    """
+    with ExitStack() as sockets:
+        public_socket = sockets.enter_context(service.make_socket(public))
+        internal_socket = sockets.enter_context(open_listener(internal))
+        addresses = Addresses(address_of(public_socket), address_of(internal_socket))
+        async with service.lifespan():
+            servers = [
+                Server(service.public_app, service.ws_protocol, shutdown_s),
+                Server(service.internal_app, "none", shutdown_s),
+            ]
+            async with _serving(servers, [public_socket, internal_socket]):
+                logger.info(
+                    "serving",
+                    service=service.name,
+                    public=addresses.public.origin,
+                    internal=addresses.internal.origin,
+                )
+                try:
+                    yield addresses
+                finally:
+                    logger.info("stopping", service=service.name)
+                    service.on_stopping()
+
+
+async def serve(service: Servable, public: Listen, internal: Listen, *, shutdown_s: float = 5.0) -> None:
+    """Serve until SIGTERM or SIGINT; see `running`."""
+    with stop_signals() as stopped:
+        async with running(service, public, internal, shutdown_s=shutdown_s):
+            await stopped()
+
+
+def run(kind: type[S], build: Callable[[S], Servable]) -> int:
+    """The whole life of a service's process, for its `__main__`.
+
+    What the operator can put right (a setting, a taken port, an unusable file) is
+    one line on standard error, and the status is 2.
+
+    Args:
+        kind: the service's settings.
+        build: makes the service inside the event loop.
+
+    Returns:
+        The process's exit status.
+    """
+    try:
+        settings = load_settings(kind)
+        configure_logging(settings.log_level)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve_built(settings, build))
+    except FeedgateError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+async def _serve_built(settings: S, build: Callable[[S], Servable]) -> None:
+    await serve(
+        build(settings), settings.public_listen, settings.internal_listen, shutdown_s=settings.shutdown_s
+    )
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], Awaitable[None]]]:
+    """Turn SIGTERM and SIGINT into the end of the wait this gives; a second one is as before."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def on_signal() -> None:
+        stopped.set()
+        restore()
+
+    def restore() -> None:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+    async def wait() -> None:
+        await stopped.wait()
+
+    for number in signals:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield wait
+    finally:
+        restore()
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its hands on signals and lifespans, and with a moment at which it has started."""
+
+    def __init__(self, app: ASGIApp, ws_protocol: WebSocketProtocol, shutdown_s: float) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                ws=ws_protocol,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                ws_max_size=MAXIMUM_WEBSOCKET_MESSAGE_BYTES,
+                ws_per_message_deflate=False,  # video does not shrink, and a window per viewer is memory
+                timeout_graceful_shutdown=max(1, round(shutdown_s)),
+            )
+        )
+        self.accepting = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves signals to `stop_signals`: two servers would take them from each other."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.accepting.set()
+
+
+@asynccontextmanager
+async def _serving(servers: Sequence[Server], listeners: Sequence[socket.socket]) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as tasks:
+        for server, listener in zip(servers, listeners, strict=True):
+            tasks.create_task(server.serve(sockets=[listener]))
+        try:
+            for server in servers:
+                await server.accepting.wait()
+            yield
+        finally:
+            for server in servers:
+                server.should_exit = True

@@ -1,0 +1,239 @@
+"""The settings all services share, in the one style every service's own follow.
+
+Each is an environment variable: the service's prefix and the field's name in
+capitals, e.g. `FEEDGATE_REGISTRY_PUBLIC_PORT`. Any of them may be a file of that
+name in lower case in the directory `FEEDGATE_SECRETS_DIR` names.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as PydanticSettingsError
+
+from feedgate_kit.agencies import Agency, load_agencies
+from feedgate_kit.errors import FeedgateError
+from feedgate_kit.identity.issuers import IssuerConfig, load_issuers
+from feedgate_kit.identity.plain_http import refuse_plain_http
+from feedgate_kit.listening import Listen
+from feedgate_kit.problems import HIDDEN, is_secret_name
+
+S = TypeVar("S", bound="ServiceSettings")
+
+SECRETS_DIR_VARIABLE: Final = "FEEDGATE_SECRETS_DIR"
+MAXIMUM_SHOWN_CHARS: Final = 80
+
+
+class SettingsError(FeedgateError):
+    """Settings nobody can run with. One line per setting: its variable, what was seen, what is allowed."""
+
+
+class ServiceSettings(BaseSettings):
+    """Settings of every service. A subclass sets its prefix: `model_config = settings_of("registry")`."""
+
+    model_config = SettingsConfigDict(
+        extra="ignore", hide_input_in_errors=True, frozen=True, use_attribute_docstrings=True
+    )
+
+    bus: Literal["embedded", "kafka"] = "kafka"
+    """`kafka` for every deployment of more than one process; `embedded` inside `feedgate up`."""
+
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    """Kafka brokers to begin with, `host:port` separated by commas; name two or more in production."""
+
+    database_url: SecretStr | None = None
+    """`postgresql+asyncpg://user:password@host/name`, or `sqlite+aiosqlite:///path` in one process.
+    Give it as a file: it holds a password. Services without a database leave it out."""
+
+    public_host: str = "127.0.0.1"
+    """Where the public API listens: by default for this host only; behind a gateway, an address it reaches."""
+
+    public_port: int = Field(default=8080, ge=0, le=65535)
+    """Port of the public API; 0 takes any free one."""
+
+    internal_host: str = "127.0.0.1"
+    """Where `/metrics` and `/internal` listen. Never an address that owners or agencies can reach."""
+
+    internal_port: int = Field(default=8081, ge=0, le=65535)
+    """Port of `/metrics` and `/internal`; 0 takes any free one."""
+
+    public_origin: str = "http://127.0.0.1:8080"
+    """What browsers see: scheme, host and port without a path. Pages of another origin get no WebSocket."""
+
+    issuers_file: Path | None = None
+    """YAML list of the OIDC issuers to believe, each with its realm; fields as in `IssuerConfig`."""
+
+    agencies_file: Path | None = None
+    """YAML list of the police agencies: id, name, jurisdiction, issuer."""
+
+    skew_s: float = Field(default=0.5, ge=0, le=5)
+    """How far two hosts' clocks may differ, in seconds. Alert below it; 0 only where all is one process."""
+
+    shutdown_s: float = Field(default=5.0, ge=1, le=60)
+    """How long connections may take to end after SIGTERM, in seconds; less than the orchestrator waits."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """`INFO` writes a line per request; `DEBUG` also for health checks."""
+
+    @field_validator("public_origin")
+    @classmethod
+    def _is_origin(cls, origin: str) -> str:
+        parts = urlsplit(origin)
+        if (
+            parts.scheme not in {"http", "https"}
+            or not parts.hostname
+            or parts.username is not None
+            or origin != f"{parts.scheme}://{parts.netloc}"
+        ):
+            raise ValueError(
+                "an origin like https://feedgate.example.org, without a path or a slash at its end"
+            )
+        return origin
+
+    @classmethod
+    def setting_name(cls, field: str) -> str:
+        """The environment variable of a field."""
+        return f"{cls.model_config.get('env_prefix', '')}{field}".upper()
+
+    @property
+    def public_listen(self) -> Listen:
+        return self._listen("public")
+
+    @property
+    def internal_listen(self) -> Listen:
+        return self._listen("internal")
+
+    def load_issuers(self) -> tuple[IssuerConfig, ...]:
+        """The issuers to believe.
+
+        Raises:
+            SettingsError: there is no file.
+            IssuersError: it cannot be used.
+            PlainHttpIssuerError: an issuer is plain http and not everything is on loopback.
+        """
+        if self.issuers_file is None:
+            raise SettingsError(
+                f"{self.setting_name('issuers_file')} is not set; an OIDC issuer is needed"
+                " (`feedgate demo` brings one for a try)"
+            )
+        issuers = load_issuers(self.issuers_file)
+        refuse_plain_http((url for issuer in issuers for url in issuer.urls), self.own_hosts())
+        return issuers
+
+    def load_agencies(self) -> Mapping[str, Agency]:
+        """The agencies by id.
+
+        Raises:
+            SettingsError: there is no file.
+            AgenciesError: it cannot be used.
+        """
+        if self.agencies_file is None:
+            raise SettingsError(
+                f"{self.setting_name('agencies_file')} is not set; the list of agencies is needed"
+            )
+        return load_agencies(self.agencies_file)
+
+    def require_database_url(self) -> str:
+        """The database's address, password included.
+
+        Raises:
+            SettingsError: it is not set.
+        """
+        if self.database_url is None:
+            raise SettingsError(
+                f"{self.setting_name('database_url')} is not set; this service keeps a database"
+            )
+        return self.database_url.get_secret_value()
+
+    def own_hosts(self) -> Mapping[str, str]:
+        """Every host this service binds or talks to, by its setting."""
+        hosts = {
+            self.setting_name("public_host"): self.public_host,
+            self.setting_name("internal_host"): self.internal_host,
+        }
+        if self.bus == "kafka":
+            for number, broker in enumerate(self.kafka_bootstrap.split(","), start=1):
+                name = self.setting_name("kafka_bootstrap")
+                hosts[name if number == 1 else f"{name} ({number})"] = (
+                    urlsplit(f"//{broker.strip()}").hostname or ""
+                )
+        if self.database_url is not None:
+            parts = urlsplit(self.database_url.get_secret_value())
+            if not parts.scheme.startswith("sqlite"):
+                hosts[self.setting_name("database_url")] = parts.hostname or ""
+        return hosts
+
+    def _listen(self, face: Literal["public", "internal"]) -> Listen:
+        return Listen(
+            getattr(self, f"{face}_host"),
+            getattr(self, f"{face}_port"),
+            self.setting_name(f"{face}_host"),
+            self.setting_name(f"{face}_port"),
+        )
+
+
+def settings_of(service: str) -> SettingsConfigDict:
+    """A service's `model_config`: with `settings_of("access-policy")`, variables `FEEDGATE_ACCESS_POLICY_…`."""
+    return SettingsConfigDict(env_prefix=f"FEEDGATE_{service.replace('-', '_').upper()}_")
+
+
+def load_settings(kind: type[S]) -> S:
+    """The settings as this process's environment has them.
+
+    Raises:
+        SettingsError: one or more are unknown or not allowed.
+    """
+    unknown = _unknown(kind, os.environ)
+    if unknown:
+        raise SettingsError("\n".join(unknown))
+    secrets = os.environ.get(SECRETS_DIR_VARIABLE)
+    if secrets is not None and not Path(secrets).is_dir():
+        raise SettingsError(f"{SECRETS_DIR_VARIABLE}: `{secrets}` is not a directory")
+    try:
+        return kind(_secrets_dir=secrets)
+    except (ValidationError, PydanticSettingsError) as error:
+        raise SettingsError(_lines(kind, error)) from None
+
+
+def _unknown(kind: type[ServiceSettings], environment: Mapping[str, str]) -> list[str]:
+    """A line per variable that has the service's prefix and is no setting: a typo would else be a default."""
+    known = {kind.setting_name(field) for field in kind.model_fields}
+    prefix = kind.setting_name("")
+    lines = []
+    for variable in sorted(environment):
+        if variable.upper().startswith(prefix) and variable.upper() not in known:
+            near = difflib.get_close_matches(variable.upper(), known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; settings are {', '.join(sorted(known))}"
+            lines.append(f"{variable} is no setting of this service{hint}")
+    return lines
+
+
+def _lines(kind: type[ServiceSettings], error: ValidationError | PydanticSettingsError) -> str:
+    if isinstance(error, PydanticSettingsError):
+        return " ".join(str(error).split())
+    return "\n".join(_line(kind, entry) for entry in error.errors(include_url=False))
+
+
+def _line(kind: type[ServiceSettings], entry: ErrorDetails) -> str:
+    field = str(entry["loc"][0]) if entry["loc"] else ""
+    variable = kind.setting_name(field)
+    if entry["type"] == "missing":
+        return f"{variable} is not set; it has no default"
+    allowed = entry["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{variable}: saw `{_shown(kind, field, entry)}`; allowed: {allowed}"
+
+
+def _shown(kind: type[ServiceSettings], field: str, entry: ErrorDetails) -> str:
+    """The value as seen, hidden where it is or may hold a secret."""
+    seen = str(entry["input"])
+    info = kind.model_fields.get(field)
+    secret = info is None or "Secret" in str(info.annotation) or is_secret_name(field)
+    if secret or "@" in seen:
+        return HIDDEN
+    return seen if len(seen) <= MAXIMUM_SHOWN_CHARS else seen[:MAXIMUM_SHOWN_CHARS] + HIDDEN

@@ -1,0 +1,78 @@
+"""Background work that fails alone: each task is started again by itself, its neighbours go on."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+
+from feedgate_kit.clock import Clock
+
+FIRST_PAUSE_S: Final = 0.2
+LONGEST_PAUSE_S: Final = 10.0
+HEALTHY_AFTER_S: Final = 30.0
+"""A task that ran this long before it failed starts again as if it had never failed."""
+
+Pause = Callable[[float], Awaitable[None]]
+
+logger = structlog.get_logger(__name__)
+
+
+def pauses(
+    first_s: float = FIRST_PAUSE_S, longest_s: float = LONGEST_PAUSE_S, chance: random.Random | None = None
+) -> Iterator[float]:
+    """Endless pauses that double up to `longest_s`, each cut by up to half: many must not wake together."""
+    dice = chance or random.Random()  # noqa: S311 - spreads load, guards nothing
+    pause_s = first_s
+    while True:
+        yield pause_s * dice.uniform(0.5, 1.0)
+        pause_s = min(pause_s * 2, longest_s)
+
+
+async def supervise(
+    name: str,
+    factory: Callable[[], Awaitable[None]],
+    clock: Clock,
+    *,
+    pause: Pause = asyncio.sleep,
+    new_pauses: Callable[[], Iterator[float]] = pauses,
+) -> None:
+    """Run `factory()` until it returns, again after every failure.
+
+    Args:
+        name: for the log.
+        factory: makes one attempt.
+        clock: tells how long an attempt lasted.
+        pause: waits between attempts.
+        new_pauses: how long to wait, from the first failure in a row on.
+    """
+    waits = new_pauses()
+    while True:
+        began_s = clock.monotonic_s()
+        try:
+            await factory()
+        except Exception:
+            # Broad on purpose: whatever one task raises, its neighbours go on.
+            if clock.monotonic_s() - began_s >= HEALTHY_AFTER_S:
+                waits = new_pauses()
+            wait_s = next(waits)
+            logger.exception("background task failed", task=name, again_in_s=round(wait_s, 2))
+            await pause(wait_s)
+        else:
+            return
+
+
+@asynccontextmanager
+async def background(tasks: Mapping[str, Callable[[], Awaitable[None]]], clock: Clock) -> AsyncIterator[None]:
+    """Supervise every task while the block runs; then cancel them and wait until each has ended."""
+    running = [
+        asyncio.create_task(supervise(name, factory, clock), name=name) for name, factory in tasks.items()
+    ]
+    try:
+        yield
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

@@ -1,0 +1,108 @@
+"""A camera as its owner's record has it: where it is and whom it is shared with."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from feedgate_access_policy.schedule import WeeklySchedule, WeeklyWindow
+from feedgate_contracts.camera.v1 import camera_pb2
+from feedgate_kit.errors import UnreadableRecordError
+
+Sharing = Literal["on", "paused", "stopped"]
+
+_SHARING: dict[camera_pb2.Sharing.ValueType, Sharing] = {
+    camera_pb2.SHARING_ON: "on",
+    camera_pb2.SHARING_PAUSED: "paused",
+    camera_pb2.SHARING_STOPPED: "stopped",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """One sharing authorisation, as in force now."""
+
+    authorisation_id: str
+    agencies: frozenset[str]
+    purposes: frozenset[str]
+    renditions: frozenset[str]
+    schedule: WeeklySchedule | None  # None: always
+    opens_at_us: int
+    expires_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """The owner's will over one camera."""
+
+    camera_id: str
+    version: int
+    owner: str  # keyed hash, as audit records carry it
+    sharing: Sharing
+    removed: bool
+    jurisdiction: str
+    longitude: float
+    latitude: float
+    bearing_degrees: float
+    field_of_view_degrees: float
+    terms: tuple[Terms, ...]
+
+    def terms_of(self, authorisation_id: str) -> Terms | None:
+        """The terms of one authorisation, if it is in force."""
+        return next((terms for terms in self.terms if terms.authorisation_id == authorisation_id), None)
+
+    def terms_for(self, agency: str, now_us: int) -> tuple[Terms, ...]:
+        """The terms in force that list the agency; none while sharing is stopped."""
+        if self.removed or self.sharing == "stopped":
+            return ()
+        return tuple(
+            terms for terms in self.terms if agency in terms.agencies and now_us < terms.expires_at_us
+        )
+
+
+def read_camera(value: bytes) -> Camera:
+    """The camera that a record of `registry.camera.state.v1` holds.
+
+    Raises:
+        UnreadableRecordError: it is no such record, or holds a sharing this code does not know.
+    """
+    try:
+        state = camera_pb2.CameraState.FromString(value)
+    except Exception as error:  # protobuf's DecodeError, and UnicodeDecodeError of some back ends
+        raise UnreadableRecordError("not a feedgate.camera.v1.CameraState") from error
+    sharing = _SHARING.get(state.sharing)
+    if sharing is None or not state.camera_id:
+        raise UnreadableRecordError(f"camera state has id `{state.camera_id}`, sharing {state.sharing}")
+    return Camera(
+        camera_id=state.camera_id,
+        version=state.version,
+        owner=state.owner,
+        sharing=sharing,
+        removed=state.removed,
+        jurisdiction=state.jurisdiction,
+        longitude=state.place.longitude,
+        latitude=state.place.latitude,
+        bearing_degrees=state.place.bearing_degrees,
+        field_of_view_degrees=state.place.field_of_view_degrees,
+        terms=tuple(_read_terms(terms) for terms in state.terms),
+    )
+
+
+def _read_terms(terms: camera_pb2.Terms) -> Terms:
+    return Terms(
+        authorisation_id=terms.authorisation_id,
+        agencies=frozenset(terms.agencies),
+        purposes=frozenset(terms.purposes),
+        renditions=frozenset(terms.renditions),
+        schedule=_read_schedule(terms.schedule) if terms.HasField("schedule") else None,
+        opens_at_us=terms.opens_at.ToMicroseconds(),
+        expires_at_us=terms.expires_at.ToMicroseconds(),
+    )
+
+
+def _read_schedule(schedule: camera_pb2.WeeklySchedule) -> WeeklySchedule:
+    return WeeklySchedule(
+        time_zone=schedule.time_zone,
+        windows=tuple(
+            WeeklyWindow(window.weekday, window.from_minute, window.until_minute)
+            for window in schedule.windows
+        ),
+    )

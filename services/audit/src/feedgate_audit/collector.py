@@ -1,0 +1,70 @@
+"""From the bus into the chain: decode, append, commit."""
+
+import structlog
+
+from feedgate_audit.facts import Fact, fact_of
+from feedgate_audit.metrics import AuditMetrics
+from feedgate_audit.store import AuditStore
+from feedgate_kit.bus.events import dead_letter
+from feedgate_kit.bus.ports import Bus, EventLog
+from feedgate_kit.bus.record import StoredRecord
+from feedgate_kit.clock import MICROSECONDS
+from feedgate_kit.errors import UnreadableRecordError
+from feedgate_kit.topics import DECISION_EVENTS, audit_events
+
+GROUP = "audit"
+TOPICS = (
+    audit_events("registry"),
+    audit_events("access-policy"),
+    audit_events("relay"),
+    DECISION_EVENTS,
+)
+
+logger = structlog.get_logger(__name__)
+
+
+class Collector:
+    """Takes one topic's facts, in batches as the bus gives them."""
+
+    def __init__(self, bus: Bus, store: AuditStore, metrics: AuditMetrics, topic: str) -> None:
+        self.bus = bus
+        self.store = store
+        self.metrics = metrics
+        self.topic = topic
+
+    async def run(self) -> None:
+        """Collect until cancelled. A failure loses nothing: what was not committed comes again."""
+        consumer = await self.bus.event_log(self.topic).open_consumer(GROUP)
+        try:
+            while True:
+                batch = await consumer.read()
+                await self.collect(batch)
+                await consumer.commit()
+        finally:
+            await consumer.close()
+
+    async def collect(self, batch: list[StoredRecord] | tuple[StoredRecord, ...]) -> None:
+        """Add a batch to the chain in one transaction; what is no fact goes to the dead letters."""
+        facts: list[Fact] = []
+        for stored in batch:
+            try:
+                facts.append(fact_of(stored.record))
+            except UnreadableRecordError as error:
+                self.metrics.dead_letters.inc()
+                logger.error(
+                    "record is no fact", topic=self.topic, position=stored.position, cause=str(error)
+                )
+                await self._dead_letters().append(dead_letter(stored, self.topic, error))
+        added = await self.store.append(facts)
+        self._count(facts, added)
+
+    def _dead_letters(self) -> EventLog:
+        return self.bus.event_log(f"{self.topic}.dlq")
+
+    def _count(self, facts: list[Fact], added: int) -> None:
+        self.metrics.repeated.inc(len(facts) - added)
+        for fact in facts:
+            self.metrics.entries.labels(fact.type).inc()
+        newest = max((fact.occurred_at_us for fact in facts), default=None)
+        if newest is not None:
+            self.metrics.lag_seconds.set(max(0.0, (self.store.clock.now_us() - newest) / MICROSECONDS))

@@ -1,0 +1,20 @@
+"""Every setting of audit. Environment variables begin with `FEEDGATE_AUDIT_`."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from feedgate_kit.settings import ServiceSettings
+
+
+class AuditSettings(ServiceSettings):
+    """Those all services share, and what only audit needs."""
+
+    model_config = SettingsConfigDict(env_prefix="FEEDGATE_AUDIT_")
+
+    owner_hash_key: Annotated[SecretStr, Field(min_length=32)]
+    """Secret under which owners are pseudonymised; the same in registry, access-policy and audit.
+
+    At least 32 characters of randomness. Changing it cuts owners off from their ledger.
+    """

@@ -1,0 +1,80 @@
+"""What registry tells the audit service, staged in the transaction of the act itself."""
+
+from typing import Final
+
+from feedgate_contracts.audit.v1.audit_pb2 import (
+    OPERATION_COLLECTION,
+    OPERATION_CONSENT,
+    Actor,
+    AuditRecord,
+)
+from feedgate_kit.ids import new_id
+from feedgate_registry.camera import Camera
+from feedgate_registry.timestamps import timestamp
+
+SERVICE: Final = "registry"
+
+
+def account_opened(owner: str, now_us: int) -> AuditRecord:
+    """An owner called for the first time."""
+    return AuditRecord(
+        record_id=new_id(),
+        operation=OPERATION_CONSENT,
+        event="owner.registered",
+        occurred_at=timestamp(now_us),
+        service=SERVICE,
+        actor=Actor(pseudonym=owner, role="owner"),
+        owner=owner,
+    )
+
+
+def owner_act(
+    event: str,
+    camera: Camera,
+    now_us: int,
+    *,
+    authorisation_id: str = "",
+    changed: tuple[str, ...] = (),
+) -> AuditRecord:
+    """An owner's act on a camera.
+
+    Args:
+        event: `camera.paused`, `authorisation.withdrawn`, ...
+        camera: as the act left it.
+        now_us: when.
+        authorisation_id: the authorisation it was about, if any.
+        changed: names of the fields that changed; never their values.
+    """
+    record = _about(camera, event, now_us, Actor(pseudonym=camera.owner, role="owner"), authorisation_id)
+    if changed:
+        record.detail["changed"] = ",".join(changed)
+    return record
+
+
+def expired(camera: Camera, authorisation_id: str, now_us: int) -> AuditRecord:
+    """An authorisation ended by itself."""
+    actor = Actor(pseudonym=SERVICE, role="system")
+    return _about(camera, "authorisation.expired", now_us, actor, authorisation_id)
+
+
+def source_released(camera: Camera, worker: str, now_us: int) -> AuditRecord:
+    """A sealed source was handed to an ingest worker, so that it can connect."""
+    record = _about(camera, "source.released", now_us, Actor(pseudonym=worker, role="ingest"), "")
+    record.operation = OPERATION_COLLECTION
+    record.detail["pool"] = camera.ingest_pool
+    return record
+
+
+def _about(camera: Camera, event: str, now_us: int, actor: Actor, authorisation_id: str) -> AuditRecord:
+    return AuditRecord(
+        record_id=new_id(),
+        operation=OPERATION_CONSENT,
+        event=event,
+        occurred_at=timestamp(now_us),
+        service=SERVICE,
+        actor=actor,
+        owner=camera.owner,
+        camera_id=camera.camera_id,
+        authorisation_id=authorisation_id,
+        detail={"version": str(camera.version)},
+    )

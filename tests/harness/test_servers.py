@@ -1,0 +1,120 @@
+"""The servers that the other tests stand on: they start, obey and leave nothing behind."""
+
+from collections.abc import Callable
+
+import asyncpg
+import av
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from playwright.async_api import Browser
+
+from tests.servers.gstreamer import Auth, Codec, StartGStreamerCamera
+from tests.servers.kafka import KafkaBroker
+from tests.servers.ports import free_port
+from tests.servers.postgres import SeparatedDatabase
+
+
+async def make_topic(bootstrap: str, name: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, 1, 1)])
+    finally:
+        await admin.close()
+
+
+async def produce(bootstrap: str, topic: str) -> int:
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", request_timeout_ms=20_000)
+    await producer.start()
+    try:
+        sent = await producer.send_and_wait(topic, b"record")
+    finally:
+        await producer.stop()
+    return int(sent.offset)
+
+
+async def test_the_shared_broker_acknowledges_records(kafka_bootstrap: str) -> None:
+    await make_topic(kafka_bootstrap, "harness-shared")
+    assert await produce(kafka_bootstrap, "harness-shared") == 0
+
+
+async def test_a_killed_broker_comes_back_on_its_port_with_its_records(kafka_broker: KafkaBroker) -> None:
+    await make_topic(kafka_broker.bootstrap, "harness-own")
+    assert await produce(kafka_broker.bootstrap, "harness-own") == 0
+    kafka_broker.kill()
+    kafka_broker.restart()
+    assert await produce(kafka_broker.bootstrap, "harness-own") == 1
+
+
+async def test_a_frozen_broker_goes_on_where_it_stood(kafka_broker: KafkaBroker) -> None:
+    await make_topic(kafka_broker.bootstrap, "harness-frozen")
+    kafka_broker.stop()
+    assert kafka_broker.process.running
+    kafka_broker.cont()
+    assert await produce(kafka_broker.bootstrap, "harness-frozen") == 0
+
+
+async def rows(url: str, query: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        return await connection.fetch(query)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+async def test_each_test_has_an_empty_database(postgres_url: str, turn: int) -> None:
+    await rows(postgres_url, f"CREATE TABLE seen AS SELECT {turn} AS turn")
+    assert [tuple(row) for row in await rows(postgres_url, "SELECT turn FROM seen")] == [(turn,)]
+
+
+async def test_the_running_role_may_not_touch_what_the_owner_made(
+    postgres_roles: Callable[[], SeparatedDatabase],
+) -> None:
+    database = postgres_roles()
+    await rows(database.owner_url, "CREATE TABLE ledger (line int)")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await rows(database.running_url, "SELECT * FROM ledger")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await rows(database.running_url, "CREATE TABLE mine (line int)")
+
+
+@pytest.mark.parametrize(
+    ("codec", "audio", "auth"),
+    [
+        pytest.param("h264", False, "none", id="h264"),
+        pytest.param("h264", True, "basic", id="h264 with audio behind basic"),
+        pytest.param("h265", False, "digest", id="h265 behind digest"),
+        pytest.param("mjpeg", False, "none", id="mjpeg"),
+    ],
+)
+def test_the_independent_camera_plays(
+    gstreamer_rtsp: StartGStreamerCamera, codec: Codec, audio: bool, auth: Auth
+) -> None:
+    camera = gstreamer_rtsp(codec=codec, audio=audio, auth=auth)
+    with av.open(camera.url, options={"rtsp_transport": "tcp"}, timeout=10) as container:
+        assert container.streams.video[0].codec_context.name == {"h265": "hevc"}.get(codec, codec)
+        assert len(container.streams.audio) == audio
+        assert next(container.demux(container.streams.video[0])).size > 0
+    assert len(camera.tracks_set_up()) == 1 + audio
+
+
+@pytest.mark.parametrize("auth", ["basic", "digest"])
+def test_the_independent_camera_refuses_a_wrong_password(
+    gstreamer_rtsp: StartGStreamerCamera, auth: Auth
+) -> None:
+    camera = gstreamer_rtsp(auth=auth)
+    wrong = camera.url.replace(camera.password, "wrong")
+    with pytest.raises(av.error.HTTPUnauthorizedError):
+        av.open(wrong, options={"rtsp_transport": "tcp"}, timeout=10)
+
+
+async def test_chromium_opens_a_page(browser: Browser) -> None:
+    page = await browser.new_page()
+    await page.set_content("<h1>covered</h1>")
+    assert await page.text_content("h1") == "covered"
+
+
+def test_two_askers_are_never_given_the_same_port() -> None:
+    assert len({free_port() for _ in range(20)}) == 20
