@@ -102,7 +102,7 @@ lint: $(DEV)  ## Check style, types, imports, contracts and what must not be com
 	@$(BIN)/python -m tests.hygiene
 	@cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format -d --exit-code
 	@PATH="$(CURDIR)/$(BIN):$$PATH" proto/breaking.sh
-	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
 
 .PHONY: format

@@ -55,10 +55,10 @@ async def test_a_frozen_broker_goes_on_where_it_stood(kafka_broker: KafkaBroker)
     assert await produce(kafka_broker.bootstrap, "harness-frozen") == 0
 
 
-async def rows(url: str, query: str) -> list[asyncpg.Record]:
+async def rows(url: str, query: str) -> list[tuple[object, ...]]:
     connection = await asyncpg.connect(url.replace("+asyncpg", ""))
     try:
-        return await connection.fetch(query)
+        return [tuple(row) for row in await connection.fetch(query)]
     finally:
         await connection.close()
 
@@ -66,7 +66,7 @@ async def rows(url: str, query: str) -> list[asyncpg.Record]:
 @pytest.mark.parametrize("turn", [1, 2])
 async def test_each_test_has_an_empty_database(postgres_url: str, turn: int) -> None:
     await rows(postgres_url, f"CREATE TABLE seen AS SELECT {turn} AS turn")
-    assert [tuple(row) for row in await rows(postgres_url, "SELECT turn FROM seen")] == [(turn,)]
+    assert await rows(postgres_url, "SELECT turn FROM seen") == [(turn,)]
 
 
 async def test_the_running_role_may_not_touch_what_the_owner_made(

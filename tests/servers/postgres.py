@@ -121,7 +121,7 @@ class PostgresServer:
         """Run one statement as superuser and return what `psql -At` prints."""
         done = subprocess.run(
             [
-                *(self._programs / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1"),
+                *(str(self._programs / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1"),
                 *("-h", "127.0.0.1", "-p", str(self.port), "-U", SUPERUSER, "-d", database),
                 *("-c", statement),
             ],
@@ -148,7 +148,7 @@ class PostgresServer:
             raise ServerFailedError(f"initdb failed:\n{initdb.last_words()}")
 
     def _takes_connections(self) -> bool:
-        asked = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        asked = [str(self._programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(asked, check=False).returncode == 0
 
 

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+
 from feedgate_tools.simulator.camera import Camera, Delivery, RtpSender
 from feedgate_tools.simulator.clip import synthesise_clip
 from feedgate_tools.simulator.connection import Connection

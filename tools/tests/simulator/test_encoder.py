@@ -1,9 +1,10 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from feedgate_tools.simulator.clip import synthesise_clip
 from feedgate_tools.simulator.encoder import PPS, SLICE, SLICE_IDR, SPS, Encoder, nal_unit_type, split_annex_b
 from feedgate_tools.simulator.scene import Scene
-from hypothesis import given
-from hypothesis import strategies as st
 
 SCENE = Scene(width=160, height=96, name="test")
 

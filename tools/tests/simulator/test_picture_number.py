@@ -3,6 +3,9 @@ import cv2
 import numpy as np
 import pytest
 from av.video.codeccontext import VideoCodecContext
+from hypothesis import given
+from hypothesis import strategies as st
+
 from feedgate_tools.simulator.encoder import Encoder
 from feedgate_tools.simulator.picture_number import (
     BLOCKS,
@@ -13,8 +16,6 @@ from feedgate_tools.simulator.picture_number import (
     strip_height,
 )
 from feedgate_tools.simulator.scene import Scene
-from hypothesis import given
-from hypothesis import strategies as st
 
 WIDTH, HEIGHT = 640, 360
 

@@ -2,10 +2,11 @@ import struct
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from feedgate_tools.simulator.encoder import CodedPicture
-from feedgate_tools.simulator.rtp import PACKET_BYTES, packetize, pieces, sender_report, silence
 from hypothesis import given
 from hypothesis import strategies as st
+
+from feedgate_tools.simulator.encoder import CodedPicture
+from feedgate_tools.simulator.rtp import PACKET_BYTES, packetize, pieces, sender_report, silence
 
 nal_units = st.builds(
     lambda head, size: bytes([head]) + bytes(i % 251 for i in range(size)),

@@ -1,7 +1,10 @@
+from itertools import pairwise
+
 import pytest
-from feedgate_tools.simulator.rtsp import MalformedRequestError, RequestReader, Status, response
 from hypothesis import given
 from hypothesis import strategies as st
+
+from feedgate_tools.simulator.rtsp import MalformedRequestError, RequestReader, Status, response
 
 STREAM = (
     b"OPTIONS rtsp://camera/cam0 RTSP/1.0\r\nCSeq: 1\r\n\r\n"
@@ -16,11 +19,7 @@ STREAM = (
 def test_requests_are_told_from_packets_however_they_arrive(cuts: list[int]) -> None:
     reader = RequestReader()
     edges = [0, *sorted(cuts), len(STREAM)]
-    requests = [
-        request
-        for start, end in zip(edges, edges[1:], strict=False)
-        for request in reader.feed(STREAM[start:end])
-    ]
+    requests = [request for start, end in pairwise(edges) for request in reader.feed(STREAM[start:end])]
     assert [(request.method, request.headers["cseq"]) for request in requests] == [
         ("OPTIONS", "1"),
         ("GET_PARAMETER", "2"),

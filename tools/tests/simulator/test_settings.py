@@ -1,4 +1,5 @@
 import pytest
+
 from feedgate_tools.simulator.settings import Settings
 
 

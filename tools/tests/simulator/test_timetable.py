@@ -1,7 +1,8 @@
 import pytest
-from feedgate_tools.simulator.timetable import Timetable
 from hypothesis import given
 from hypothesis import strategies as st
+
+from feedgate_tools.simulator.timetable import Timetable
 
 TABLE = Timetable(began_s=100.0, fps=25)
 

@@ -166,7 +166,7 @@ def _blocks(address_class: AddressClass, *networks: str, openable: bool) -> tupl
 
 # The IANA special-purpose address registries (RFC 6890 and its updates), and what clouds
 # add to them. Written out because what `ipaddress` counts as global changes with Python's
-# patch releases. Metadata stands first: it lies inside link-local and unique-local space.
+# patch releases. Of two blocks around an address the narrower one counts.
 SPECIAL_BLOCKS: Final = (
     *_blocks(
         AddressClass.METADATA,
@@ -266,14 +266,15 @@ def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
 def _judge(
     address: Address, allowed_networks: Sequence[Network], own_networks: Sequence[Network]
 ) -> Refusal | None:
-    around = [block for block in SPECIAL_BLOCKS if address in block.network]
+    special = [block for block in SPECIAL_BLOCKS if address in block.network]
+    around = [max(special, key=lambda block: block.network.prefixlen)] if special else []
     around += [
         _Block(network, AddressClass.OWN_NETWORK, openable=True)
         for network in own_networks
         if address in network
     ]
-    if not around and isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
-        around = [_Block(_EVERYTHING, AddressClass.RESERVED, openable=False)]
+    if not special and isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
+        around.append(_Block(_EVERYTHING, AddressClass.RESERVED, openable=False))
     openers = [network for network in allowed_networks if address in network]
     shut = next((block for block in around if not block.openable), None)
     if shut is None:

@@ -25,6 +25,17 @@ T = TypeVar("T")
 _STRICT_KINDS: Final = frozenset({"int", "float", "bool", "str"})
 
 
+def _strict(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        walked = {key: _strict(value) for key, value in schema.items()}
+        if walked.get("type") in _STRICT_KINDS:
+            walked["strict"] = True
+        return walked
+    if isinstance(schema, list):
+        return [_strict(value) for value in schema]
+    return schema
+
+
 class ApiModel(BaseModel):
     """A request's or answer's body: unknown fields, `"5"` for 5, and text no database takes are refused."""
 
@@ -36,17 +47,6 @@ class ApiModel(BaseModel):
         # Python mode would refuse the texts that stand for times and UUIDs.
         schema: CoreSchema = _strict(handler(source))
         return schema
-
-
-def _strict(schema: Any) -> Any:
-    if isinstance(schema, dict):
-        walked = {key: _strict(value) for key, value in schema.items()}
-        if walked.get("type") in _STRICT_KINDS:
-            walked["strict"] = True
-        return walked
-    if isinstance(schema, list):
-        return [_strict(value) for value in schema]
-    return schema
 
 
 def plain_text(text: str) -> str:

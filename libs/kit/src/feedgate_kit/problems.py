@@ -220,6 +220,7 @@ def _seen(error: Mapping[str, Any]) -> Any:
     """The value as sent, cut; hidden if it, or anything it lies in or holds, may be secret."""
     if any(isinstance(part, str) and is_secret_name(part) for part in error.get("loc", ())):
         return HIDDEN
+    seen: Any
     match error.get("input"):
         case _ if error.get("type") == "missing":
             seen = None

@@ -56,6 +56,7 @@ def redact_text(text: str) -> str:
 
 def redact(value: Any, depth: int = 0) -> Any:
     """A copy of `value` that JSON can hold, redacted in every key, value and text at any depth."""
+    redacted: Any
     match value:
         case None | bool() | int() | float():
             redacted = value

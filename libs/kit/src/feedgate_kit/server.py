@@ -4,10 +4,10 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 import uvicorn
@@ -62,8 +62,7 @@ async def running(
     """Serve while the block runs.
 
     The sockets are bound first, then the lifespan is entered, then requests
-    are answered; the end goes the other way round. A server that ends by
-    itself ends the block with its error.
+    are answered; the end goes the other way round.
 
     Args:
         service: what to serve.
@@ -83,7 +82,7 @@ async def running(
                 Server(service.public_app, service.ws_protocol, shutdown_s),
                 Server(service.internal_app, "none", shutdown_s),
             ]
-            async with _serving(servers, [public_socket, internal_socket]):
+            async with serving(servers, [public_socket, internal_socket]):
                 logger.info(
                     "serving",
                     service=service.name,
@@ -98,10 +97,22 @@ async def running(
 
 
 async def serve(service: Servable, public: Listen, internal: Listen, *, shutdown_s: float = 5.0) -> None:
-    """Serve until SIGTERM or SIGINT; see `running`."""
-    with stop_signals() as stopped:
+    """Serve until SIGTERM or SIGINT, which also end a start under way; see `running`."""
+
+    async def live() -> None:
         async with running(service, public, internal, shutdown_s=shutdown_s):
-            await stopped()
+            await asyncio.Event().wait()
+
+    with stop_signals() as stopped:
+        life = asyncio.create_task(live(), name=f"life of {service.name}")
+        signalled = asyncio.create_task(stopped(), name="stop signals")
+        try:
+            await asyncio.wait({life, signalled}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            signalled.cancel()
+            life.cancel()
+            with suppress(asyncio.CancelledError):
+                await life
 
 
 def run(kind: type[S], build: Callable[[S], Servable]) -> int:
@@ -135,7 +146,7 @@ async def _serve_built(settings: S, build: Callable[[S], Servable]) -> None:
 
 
 @contextmanager
-def stop_signals() -> Iterator[Callable[[], Awaitable[None]]]:
+def stop_signals() -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
     """Turn SIGTERM and SIGINT into the end of the wait this gives; a second one is as before."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
@@ -191,14 +202,18 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _serving(servers: Sequence[Server], listeners: Sequence[socket.socket]) -> AsyncIterator[None]:
-    async with asyncio.TaskGroup() as tasks:
-        for server, listener in zip(servers, listeners, strict=True):
-            tasks.create_task(server.serve(sockets=[listener]))
-        try:
-            for server in servers:
-                await server.accepting.wait()
-            yield
-        finally:
-            for server in servers:
-                server.should_exit = True
+async def serving(servers: Sequence[Server], listeners: Sequence[socket.socket]) -> AsyncIterator[None]:
+    """Run each server on its listener while the block runs; then let its connections end."""
+    tasks = [
+        asyncio.create_task(server.serve(sockets=[listener]))
+        for server, listener in zip(servers, listeners, strict=True)
+    ]
+    try:
+        for server in servers:
+            await server.accepting.wait()
+        yield
+    finally:
+        for server in servers:
+            server.should_exit = True
+        # Cancelled itself, this would leave connections open in a closed service.
+        await asyncio.shield(asyncio.gather(*tasks))

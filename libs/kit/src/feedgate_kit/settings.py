@@ -52,7 +52,7 @@ class ServiceSettings(BaseSettings):
     Give it as a file: it holds a password. Services without a database leave it out."""
 
     public_host: str = "127.0.0.1"
-    """Where the public API listens: by default for this host only; behind a gateway, an address it reaches."""
+    """Where the public API listens: by default this host only; behind a gateway, an address it reaches."""
 
     public_port: int = Field(default=8080, ge=0, le=65535)
     """Port of the public API; 0 takes any free one."""
@@ -179,7 +179,7 @@ class ServiceSettings(BaseSettings):
 
 
 def settings_of(service: str) -> SettingsConfigDict:
-    """A service's `model_config`: with `settings_of("access-policy")`, variables `FEEDGATE_ACCESS_POLICY_…`."""
+    """A service's `model_config`: `settings_of("access-policy")` reads `FEEDGATE_ACCESS_POLICY_…`."""
     return SettingsConfigDict(env_prefix=f"FEEDGATE_{service.replace('-', '_').upper()}_")
 
 

@@ -191,6 +191,7 @@ class LocalIssuer:
         self,
         subject: str,
         roles: Iterable[str],
+        /,
         *,
         acr: str | None = None,
         lifetime_s: int | None = None,

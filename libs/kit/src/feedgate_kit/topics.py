@@ -121,21 +121,26 @@ def load_topics(folder: Traversable | None = None) -> Mapping[str, Topic]:
     return MappingProxyType(topics)
 
 
-def find_topic(topics: Mapping[str, Topic], name: str) -> Topic:
+def find_topic(topics: Mapping[str, Topic], name: str, kind: str | None = None) -> Topic:
     """The entry for a topic's real name, agencies' topics included.
 
     Raises:
-        TopicError: the catalogue has no such topic.
+        TopicError: the catalogue has no such topic, or it is not of the kind asked for.
     """
-    if name in topics:
-        return topics[name]
+    topic = topics.get(name) or _agency_topic(topics, name)
+    if topic is None or topic.per_agency:
+        raise TopicError(f"topic `{name}` is not in the catalogue; allowed: {_listed(topics)}")
+    if kind not in {None, topic.kind}:
+        raise TopicError(f"topic `{name}` is of kind {topic.kind}; asked for: {kind}")
+    return topic
+
+
+def _agency_topic(topics: Mapping[str, Topic], name: str) -> Topic | None:
     for template in topics.values():
-        if template.per_agency:
-            head, tail = template.name.split(_PLACEHOLDER)
-            agency = name.removeprefix(head).removesuffix(tail)
-            if name == head + agency + tail and _AGENCY.fullmatch(agency):
-                return replace(template, name=name)
-    raise TopicError(f"topic `{name}` is not in the catalogue; allowed: {_listed(topics)}")
+        head, placeholder, _ = template.name.partition(_PLACEHOLDER)
+        if placeholder and name.startswith(head) and _AGENCY.fullmatch(name.removeprefix(head)):
+            return replace(template, name=name)
+    return None
 
 
 def expand(topics: Mapping[str, Topic], agencies: Iterable[str]) -> list[Topic]:
@@ -152,6 +157,21 @@ def expand(topics: Mapping[str, Topic], agencies: Iterable[str]) -> list[Topic]:
         else:
             expanded.append(topic)
     return expanded
+
+
+async def apply_topics(
+    bootstrap: str, topics: Mapping[str, Topic], agencies: Iterable[str], *, replication_factor: int = 1
+) -> list[str]:
+    """Bring a running Kafka in line with the catalogue; what was changed, a line each.
+
+    Raises:
+        TopicError: a topic has another number of partitions; nothing was changed.
+        BusError: Kafka cannot be reached or refused.
+    """
+    # Here, not above: who only names topics needs no Kafka client.
+    from feedgate_kit.bus import kafka_topics
+
+    return await kafka_topics.apply_topics(bootstrap, topics, agencies, replication_factor=replication_factor)
 
 
 def read_topic(name: str, text: str) -> list[Topic]:
@@ -249,14 +269,12 @@ def _check(topic: Topic) -> None:
 def _check_state(topic: Topic) -> None:
     """What readers of a state topic rest on."""
     if topic.partitions != 1:
-        raise TopicError(
-            f"`{topic.name}`: partitions is {topic.partitions}; allowed for state: 1"
-        )
+        raise TopicError(f"`{topic.name}`: partitions is {topic.partitions}; allowed for state: 1")
     lag_ms = topic.setting("min.compaction.lag.ms")
     if lag_ms < MIN_COMPACTION_LAG_MS:
         raise TopicError(
-            f"`{topic.name}`: min.compaction.lag.ms is {lag_ms}; allowed: from {MIN_COMPACTION_LAG_MS}; with less,"
-            " compaction can move a stop behind a heartbeat that vouched for it"
+            f"`{topic.name}`: min.compaction.lag.ms is {lag_ms}; allowed: from {MIN_COMPACTION_LAG_MS};"
+            " with less, compaction can move a stop behind a heartbeat that vouched for it"
         )
 
 

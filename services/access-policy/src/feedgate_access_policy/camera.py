@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from google.protobuf.message import DecodeError
+
 from feedgate_access_policy.schedule import WeeklySchedule, WeeklyWindow
 from feedgate_contracts.camera.v1 import camera_pb2
 from feedgate_kit.errors import UnreadableRecordError
@@ -66,11 +68,14 @@ def read_camera(value: bytes) -> Camera:
     """
     try:
         state = camera_pb2.CameraState.FromString(value)
-    except Exception as error:  # protobuf's DecodeError, and UnicodeDecodeError of some back ends
+    except DecodeError as error:
         raise UnreadableRecordError("not a feedgate.camera.v1.CameraState") from error
     sharing = _SHARING.get(state.sharing)
     if sharing is None or not state.camera_id:
         raise UnreadableRecordError(f"camera state has id `{state.camera_id}`, sharing {state.sharing}")
+    # Written so that what is not a number is outside, too.
+    if not (abs(state.place.longitude) <= 180 and abs(state.place.latitude) <= 90):
+        raise UnreadableRecordError("camera state has a place that is not on the earth")
     return Camera(
         camera_id=state.camera_id,
         version=state.version,

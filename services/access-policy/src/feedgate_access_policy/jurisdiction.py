@@ -52,7 +52,18 @@ class Law:
 
     def knows_basis(self, basis_code: str) -> bool:
         """Whether any pack has this row."""
-        return any(basis_code in jurisdiction.bases for jurisdiction in self.jurisdictions.values())
+        return self.basis(basis_code) is not None
+
+    def basis(self, basis_code: str) -> LegalBasis | None:
+        """The row of this code, wherever it applies; a code stands in one pack only."""
+        return next(
+            (place.bases[basis_code] for place in self.jurisdictions.values() if basis_code in place.bases),
+            None,
+        )
+
+    def conditions_at(self, jurisdiction: str) -> tuple[str, ...]:
+        """The obligation codes that a grant for a camera there carries."""
+        return self.jurisdictions.get(jurisdiction, self.root).conditions
 
 
 def load_law(folder: Traversable) -> Law:

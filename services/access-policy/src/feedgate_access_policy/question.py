@@ -41,6 +41,9 @@ class AccessRequest:
     from_us: int
     until_us: int
     camera_count: int
+    # Of the incident, WGS 84.
+    longitude: float
+    latitude: float
     mode: str = LIVE
     rendition: str = ORIGINAL
 

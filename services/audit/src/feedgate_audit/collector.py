@@ -51,7 +51,7 @@ class Collector:
                 facts.append(fact_of(stored.record))
             except UnreadableRecordError as error:
                 self.metrics.dead_letters.inc()
-                logger.error(
+                logger.warning(
                     "record is no fact", topic=self.topic, position=stored.position, cause=str(error)
                 )
                 await self._dead_letters().append(dead_letter(stored, self.topic, error))

@@ -3,15 +3,14 @@
 from typing import Annotated
 
 from pydantic import Field, SecretStr
-from pydantic_settings import SettingsConfigDict
 
-from feedgate_kit.settings import ServiceSettings
+from feedgate_kit.settings import ServiceSettings, settings_of
 
 
 class AuditSettings(ServiceSettings):
     """Those all services share, and what only audit needs."""
 
-    model_config = SettingsConfigDict(env_prefix="FEEDGATE_AUDIT_")
+    model_config = settings_of("audit")
 
     owner_hash_key: Annotated[SecretStr, Field(min_length=32)]
     """Secret under which owners are pseudonymised; the same in registry, access-policy and audit.

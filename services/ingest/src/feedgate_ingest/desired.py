@@ -60,10 +60,10 @@ def desired(
 
 
 def _withheld(stream: Stream, state: CameraState | None, *, is_fresh: bool) -> Reason | None:
-    if not is_fresh:
-        return Reason.STATE_NOT_FRESH
     if state is None:
         return Reason.CAMERA_UNKNOWN
+    if not is_fresh:
+        return Reason.STATE_NOT_FRESH
     if state.removed:
         return Reason.CAMERA_REMOVED
     if state.sharing != SHARING_ON:

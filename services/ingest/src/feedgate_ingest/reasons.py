@@ -84,8 +84,8 @@ def _retrying(sentence: str, pace: Pace = Pace.GROWING) -> Treatment:
     return Treatment(Phase.RETRYING, pace, sentence)
 
 
-def _refused(sentence: str) -> Treatment:
-    return Treatment(Phase.REFUSED, Pace.SLOW, sentence)
+def _refused(sentence: str, pace: Pace = Pace.SLOW) -> Treatment:
+    return Treatment(Phase.REFUSED, pace, sentence)
 
 
 TREATMENTS = {
@@ -93,7 +93,7 @@ TREATMENTS = {
     Reason.SHARING_PAUSED: _idle("The owner has paused sharing."),
     Reason.SHARING_STOPPED: _idle("No sharing authorisation is in force."),
     Reason.CAMERA_REMOVED: _idle("The owner has removed the camera."),
-    Reason.CAMERA_UNKNOWN: _idle("No readable record of this camera has arrived."),
+    Reason.CAMERA_UNKNOWN: _idle("The camera's record cannot be read; nothing is known of its owner's will."),
     Reason.STATE_NOT_FRESH: _idle("It is not known whether the owner still shares; nothing is read until it is."),
     Reason.RENDITION_UNAVAILABLE: _idle("This rendition of the camera does not exist."),
     Reason.WORKER_ENDED: _idle("The ingest worker was shut down."),
@@ -122,7 +122,7 @@ TREATMENTS = {
     Reason.REDIRECTED: _refused("The camera redirects to another address, which is not followed."),
     Reason.CONTROL_ELSEWHERE: _refused("The camera's description names another host, which is not followed."),
     Reason.ADDRESS_REFUSED: _refused("The source's address is not allowed in this pool."),
-    Reason.SOURCE_REFUSED: _refused("Registry does not give out this camera's source."),
+    Reason.SOURCE_REFUSED: _refused("Registry does not give out this camera's source.", Pace.GROWING),
     Reason.SOURCE_UNUSABLE: _refused("The stored source cannot be used. Enter it again."),
 }
 """One for every reason."""

@@ -3,7 +3,7 @@
 Nothing here talks to the bus: the outbox's one publisher does, in order.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,16 +23,16 @@ from feedgate_registry.camera import Camera, Place
 from feedgate_registry.intake import SourceIntake
 from feedgate_registry.narrowing import widened_fields
 from feedgate_registry.pools import Pool
+from feedgate_registry.record import OwnCamera, own_authorisation, own_camera, standing
 from feedgate_registry.refusals import (
     EndedError,
-    NotFoundError,
     SourceNeededError,
     TooManyAuthorisationsError,
     UnknownPoolError,
     WideningError,
 )
 from feedgate_registry.stop import Stop
-from feedgate_registry.will import camera_state, in_force
+from feedgate_registry.will import camera_state, in_force, sharing
 
 AUDIT_EVENTS = audit_events(audit_trail.SERVICE)
 EXPIRED_AT_ONCE = 100
@@ -95,7 +95,7 @@ class OwnerActs:
                 record = audit_trail.account_opened(owner, now_us)
                 await self.outbox.stage_event(connection, topic=AUDIT_EVENTS, key=owner, message=record)
 
-    async def register_camera(self, owner: str, description: CameraDescription, source: RtspUrl) -> Camera:
+    async def register_camera(self, owner: str, description: CameraDescription, source: RtspUrl) -> OwnCamera:
         """A new camera, shared with nobody yet.
 
         Raises:
@@ -124,8 +124,7 @@ class OwnerActs:
             )
             await rows.add_camera(connection, camera, sealed)
             record = audit_trail.owner_act("camera.registered", camera, now_us)
-            await self._stage(connection, camera, [], now_us, record)
-        return camera
+            return await self._stage(connection, camera, [], now_us, record)
 
     async def change_camera(
         self,
@@ -134,7 +133,7 @@ class OwnerActs:
         changes: Mapping[str, Any],
         source: RtspUrl | None,
         accept_version: AcceptVersion,
-    ) -> Camera:
+    ) -> OwnCamera:
         """The camera with some of its description, or its source, replaced.
 
         Args:
@@ -148,7 +147,7 @@ class OwnerActs:
             NotFoundError, UnknownPoolError, SourceNeededError, SourceRefusedError: nothing was changed.
         """
         async with self.database.read() as connection:
-            camera = await self._own_camera(connection, owner, camera_id)
+            camera = await own_camera(connection, owner, camera_id)
         accept_version(camera.version)
         pool_name = changes.get("ingest_pool", camera.ingest_pool)
         pool = self._pool(pool_name) if source or pool_name != camera.ingest_pool else None
@@ -160,7 +159,7 @@ class OwnerActs:
         if source is not None and pool is not None:
             await self.intake.judge(source, pool)
         async with self.database.begin() as connection:
-            now = await self._own_camera(connection, owner, camera_id, locked=True)
+            now = await own_camera(connection, owner, camera_id, locked=True)
             # Still the version that was read before the source was judged, or this refuses.
             accept_version(now.version)
             return await self._replace(connection, now, changes, source, pool)
@@ -172,7 +171,7 @@ class OwnerActs:
         changes: Mapping[str, Any],
         source: RtspUrl | None,
         pool: Pool | None,
-    ) -> Camera:
+    ) -> OwnCamera:
         now_us = self.clock.now_us()
         place = replace(
             camera.place, **{name: value for name, value in changes.items() if hasattr(camera.place, name)}
@@ -183,7 +182,11 @@ class OwnerActs:
             name=changes.get("name", camera.name),
             jurisdiction=changes.get("jurisdiction", camera.jurisdiction),
         )
-        fields = sorted(name for name in ("place", "name", "jurisdiction") if getattr(changed, name) != getattr(camera, name))
+        fields = sorted(
+            name
+            for name in ("place", "name", "jurisdiction")
+            if getattr(changed, name) != getattr(camera, name)
+        )
         if source is not None and pool is not None:
             changed = changed.moved_to_source(pool.name, pool.key_id, now_us)
             sealed = self.intake.seal(source, pool, camera.camera_id, changed.source_version)
@@ -192,10 +195,9 @@ class OwnerActs:
         elif fields:
             changed = changed.advanced()
         else:
-            return camera
+            return await standing(connection, camera, now_us)
         record = audit_trail.owner_act("camera.changed", changed, now_us, changed=tuple(fields))
-        await self._save(connection, changed, now_us, record)
-        return changed
+        return await self._save(connection, changed, now_us, record)
 
     async def remove_camera(self, owner: str, camera_id: str, accept_version: AcceptVersion) -> Stop:
         """Stop sharing for good, erase the source, and keep the record as removed.
@@ -204,7 +206,7 @@ class OwnerActs:
             NotFoundError: nothing was changed.
         """
         async with self.database.begin() as connection:
-            camera = await self._own_camera(connection, owner, camera_id, locked=True)
+            camera = await own_camera(connection, owner, camera_id, locked=True)
             accept_version(camera.version)
             now_us = self.clock.now_us()
             removed = camera.removed(now_us)
@@ -216,35 +218,35 @@ class OwnerActs:
             await self._save(connection, removed, now_us, record)
         return Stop(now_us)
 
-    async def pause(self, owner: str, camera_id: str) -> tuple[Camera, Stop]:
+    async def pause(self, owner: str, camera_id: str) -> tuple[OwnCamera, Stop]:
         """Stop showing the camera until it is resumed. A second pause answers with the first one's time.
 
         Raises:
             NotFoundError: nothing was changed.
         """
         async with self.database.begin() as connection:
-            camera = await self._own_camera(connection, owner, camera_id, locked=True)
-            if camera.paused_at_us is not None:
-                return camera, Stop(camera.paused_at_us)
+            camera = await own_camera(connection, owner, camera_id, locked=True)
             now_us = self.clock.now_us()
+            if camera.paused_at_us is not None:
+                return await standing(connection, camera, now_us), Stop(camera.paused_at_us)
             paused = camera.paused(now_us)
-            await self._save(connection, paused, now_us, audit_trail.owner_act("camera.paused", paused, now_us))
-        return paused, Stop(now_us)
+            record = audit_trail.owner_act("camera.paused", paused, now_us)
+            return await self._save(connection, paused, now_us, record), Stop(now_us)
 
-    async def resume(self, owner: str, camera_id: str) -> Camera:
+    async def resume(self, owner: str, camera_id: str) -> OwnCamera:
         """End a pause; without one nothing changes.
 
         Raises:
             NotFoundError: nothing was changed.
         """
         async with self.database.begin() as connection:
-            camera = await self._own_camera(connection, owner, camera_id, locked=True)
-            if camera.paused_at_us is None:
-                return camera
+            camera = await own_camera(connection, owner, camera_id, locked=True)
             now_us = self.clock.now_us()
+            if camera.paused_at_us is None:
+                return await standing(connection, camera, now_us)
             resumed = camera.resumed(now_us)
-            await self._save(connection, resumed, now_us, audit_trail.owner_act("camera.resumed", resumed, now_us))
-        return resumed
+            record = audit_trail.owner_act("camera.resumed", resumed, now_us)
+            return await self._save(connection, resumed, now_us, record)
 
     async def authorise(
         self, owner: str, camera_id: str, scope_at: Callable[[int], Scope], approval_mode: str
@@ -261,7 +263,7 @@ class OwnerActs:
             NotFoundError, ExpiryError, TooManyAuthorisationsError: nothing was changed.
         """
         async with self.database.begin() as connection:
-            camera = (await self._own_camera(connection, owner, camera_id, locked=True)).advanced()
+            camera = (await own_camera(connection, owner, camera_id, locked=True)).advanced()
             now_us = self.clock.now_us()
             scope = scope_at(now_us)
             check_expiry(scope.expires_at_us, now_us)
@@ -299,7 +301,7 @@ class OwnerActs:
             NotFoundError, EndedError, WideningError, ExpiryError: nothing was changed.
         """
         async with self.database.begin() as connection:
-            camera, authorisation = await self._own_authorisation(connection, owner, authorisation_id)
+            camera, authorisation = await own_authorisation(connection, owner, authorisation_id, locked=True)
             accept_version(authorisation.version)
             now_us = self.clock.now_us()
             if (state := authorisation.state(now_us)) != "active":
@@ -324,7 +326,7 @@ class OwnerActs:
             NotFoundError: nothing was changed.
         """
         async with self.database.begin() as connection:
-            camera, authorisation = await self._own_authorisation(connection, owner, authorisation_id)
+            camera, authorisation = await own_authorisation(connection, owner, authorisation_id, locked=True)
             now_us = self.clock.now_us()
             if (ended_at_us := authorisation.ended_at_us(now_us)) is not None:
                 return authorisation, Stop(ended_at_us)
@@ -356,9 +358,7 @@ class OwnerActs:
             camera = camera.advanced()
             for authorisation in expired:
                 await rows.save_authorisation(connection, authorisation.expired(now_us))
-            *earlier, last = (
-                audit_trail.expired(camera, one.authorisation_id, now_us) for one in expired
-            )
+            *earlier, last = (audit_trail.expired(camera, one.authorisation_id, now_us) for one in expired)
             for record in earlier:
                 await self.outbox.stage_event(connection, topic=AUDIT_EVENTS, key=camera_id, message=record)
             await self._save(connection, camera, now_us, last)
@@ -374,27 +374,6 @@ class OwnerActs:
         if name not in self.pools:
             raise UnknownPoolError(name, list(self.pools))
         return self.pools[name]
-
-    @staticmethod
-    async def _own_camera(
-        connection: AsyncConnection, owner: str, camera_id: str, *, locked: bool = False
-    ) -> Camera:
-        camera = await rows.find_camera(connection, camera_id, locked=locked)
-        if camera is None or camera.owner != owner or camera.removed_at_us is not None:
-            raise NotFoundError("you have no camera of this id")
-        return camera
-
-    @staticmethod
-    async def _own_authorisation(
-        connection: AsyncConnection, owner: str, authorisation_id: str
-    ) -> tuple[Camera, Authorisation]:
-        """The authorisation as it is once its camera is locked."""
-        found = await rows.find_authorisation(connection, authorisation_id)
-        camera = found and await rows.find_camera(connection, found.camera_id, locked=True)
-        authorisation = camera and await rows.find_authorisation(connection, authorisation_id)
-        if not camera or not authorisation or camera.owner != owner:
-            raise NotFoundError("you have no authorisation of this id")
-        return camera, authorisation
 
     async def _save_next(
         self,
@@ -413,21 +392,22 @@ class OwnerActs:
 
     async def _save(
         self, connection: AsyncConnection, camera: Camera, now_us: int, record: AuditRecord
-    ) -> None:
+    ) -> OwnCamera:
         await rows.save_camera(connection, camera)
         authorisations = await rows.open_authorisations(connection, [camera.camera_id])
-        await self._stage(connection, camera, authorisations, now_us, record)
+        return await self._stage(connection, camera, authorisations, now_us, record)
 
     async def _stage(
         self,
         connection: AsyncConnection,
         camera: Camera,
-        authorisations: Iterable[Authorisation],
+        authorisations: Sequence[Authorisation],
         now_us: int,
         record: AuditRecord,
-    ) -> None:
+    ) -> OwnCamera:
         state = camera_state(camera, authorisations, now_us)
         await self.outbox.stage_state(
             connection, topic=CAMERA_STATE, key=camera.camera_id, version=camera.version, message=state
         )
         await self.outbox.stage_event(connection, topic=AUDIT_EVENTS, key=camera.camera_id, message=record)
+        return OwnCamera(camera, sharing(camera, authorisations, now_us))

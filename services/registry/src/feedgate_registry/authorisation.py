@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, Literal
+from typing import Literal
 
 from feedgate_contracts.camera.v1.camera_pb2 import Terms
 from feedgate_kit.clock import to_datetime, to_us
@@ -10,7 +10,7 @@ from feedgate_kit.errors import FeedgateError
 from feedgate_registry.schedule import Schedule
 from feedgate_registry.timestamps import timestamp
 
-PURPOSES: Final = (
+Purpose = Literal[
     "detect",
     "execute_penalty",
     "investigate",
@@ -19,12 +19,11 @@ PURPOSES: Final = (
     "prosecute",
     "public_security",
     "vital_interest",
-)
+]
 """LED art. 1 and two more: legal.md 1.1."""
 
-RENDITIONS: Final = ("original",)
-APPROVAL_MODES: Final = ("standing",)
-
+Rendition = Literal["original"]
+ApprovalMode = Literal["standing"]
 AuthorisationState = Literal["active", "withdrawn", "expired"]
 
 

@@ -5,12 +5,13 @@ import zoneinfo
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, Literal, get_args
 
 from feedgate_contracts.camera.v1.camera_pb2 import WeeklySchedule, WeeklyWindow
 from feedgate_kit.errors import FeedgateError
 
-DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")  # ISO 8601 order, 1 is Monday
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: Final[tuple[Day, ...]] = get_args(Day)  # ISO 8601 order: 1 is Monday
 DAY_MINUTES: Final = 24 * 60
 
 _TIME = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])")
@@ -32,7 +33,7 @@ class ScheduleError(FeedgateError):
 class Span:
     """What an owner says: these days, from one clock time until another, past midnight if it is earlier."""
 
-    days: tuple[str, ...]
+    days: tuple[Day, ...]
     begins: str  # `08:00`
     ends: str  # `20:00`; `24:00` is the end of the day
 
@@ -115,10 +116,10 @@ def _windows_of(path: str, span: Span) -> Iterable[Window]:
     if begins == DAY_MINUTES:
         raise ScheduleError(f"{path}.from", span.begins, "00:00..23:59")
     if begins == ends:
-        raise ScheduleError(f"{path}.until", span.ends, "another time than `from`; `00:00` to `24:00` is a day")
+        raise ScheduleError(
+            f"{path}.until", span.ends, "another time than `from`; `00:00` to `24:00` is a day"
+        )
     for day in span.days:
-        if day not in DAYS:
-            raise ScheduleError(f"{path}.days", day, ", ".join(DAYS))
         weekday = DAYS.index(day) + 1
         if begins < ends:
             yield Window(weekday, begins, ends)

@@ -36,6 +36,7 @@ class CloseCode(IntEnum):
     NOT_FRESH = 4050
     TICKET_KEYS_UNAVAILABLE = 4051
     TOO_MANY_VIEWS = 4052
+    AUDIT_UNAVAILABLE = 4053
 
 
 def close_code(reason: str) -> CloseCode:

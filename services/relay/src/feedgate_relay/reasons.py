@@ -40,6 +40,7 @@ class Reason(StrEnum):
     BAD_MESSAGE = "bad_message"
     VIEWER_STALLED = "viewer_stalled"
     RELAY_STOPPING = "relay_stopping"
+    AUDIT_UNAVAILABLE = "audit_unavailable"
 
     # A refusal at the door.
     SUBPROTOCOL_MISSING = "subprotocol_missing"

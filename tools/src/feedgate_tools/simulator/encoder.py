@@ -67,7 +67,6 @@ class Encoder:
         context.options = {
             "preset": "superfast",
             "tune": "zerolatency",
-            "forced-idr": "1",
             # A second of buffer, as a camera set to a constant bit rate keeps.
             "maxrate": str(bits_per_second),
             "bufsize": str(bits_per_second),

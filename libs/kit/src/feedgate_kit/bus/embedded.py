@@ -11,10 +11,11 @@ from typing import TypeVar
 from feedgate_kit.bus.journal import Append, Commit, Journal, Placed
 from feedgate_kit.bus.ports import ClosedError
 from feedgate_kit.bus.record import Record, StoredRecord
+from feedgate_kit.bus.record_size import check_size, fits
 from feedgate_kit.bus.ring import Rings, RingTail
 from feedgate_kit.clock import Clock
 from feedgate_kit.errors import PositionError
-from feedgate_kit.topics import Topic, TopicError, find_topic, load_topics
+from feedgate_kit.topics import Topic, find_topic, load_topics
 
 READ_RECORDS = 500
 """Records returned at once; a reader that starts takes this many per turn of the journal."""
@@ -56,29 +57,27 @@ class EmbeddedBus:
 
     def state_log(self, topic: str) -> "EmbeddedStateLog":
         if topic not in self._state_logs:
-            self._state_logs[topic] = EmbeddedStateLog(self._writer, self._find(topic, "state"))
+            self._state_logs[topic] = EmbeddedStateLog(self._writer, find_topic(self._topics, topic, "state"))
         return self._state_logs[topic]
 
     def event_log(self, topic: str) -> "EmbeddedEventLog":
         if topic not in self._event_logs:
-            self._event_logs[topic] = EmbeddedEventLog(self._writer, self._find(topic, "events"))
+            self._event_logs[topic] = EmbeddedEventLog(
+                self._writer, find_topic(self._topics, topic, "events")
+            )
         return self._event_logs[topic]
 
     def media_feed(self, topic: str) -> "EmbeddedMediaFeed":
         if topic not in self._media_feeds:
-            self._media_feeds[topic] = EmbeddedMediaFeed(self._find(topic, "media"), self._clock)
+            self._media_feeds[topic] = EmbeddedMediaFeed(
+                find_topic(self._topics, topic, "media"), self._clock
+            )
         return self._media_feeds[topic]
 
     async def close(self) -> None:
         for feed in self._media_feeds.values():
             feed.close()
         await self._writer.close()
-
-    def _find(self, name: str, kind: str) -> Topic:
-        topic = find_topic(self._topics, name)
-        if topic.kind != kind:
-            raise TopicError(f"topic `{name}` is of kind {topic.kind}; asked for: {kind}")
-        return topic
 
 
 class EmbeddedStateLog:
@@ -89,6 +88,7 @@ class EmbeddedStateLog:
         self._shelf = writer.shelf(topic)
 
     async def append(self, record: Record) -> None:
+        check_size(record, self._shelf.topic)
         await self._writer.write(Append(self._shelf.topic.name, record))
 
     async def open_reader(self) -> "EmbeddedStateReader":
@@ -132,6 +132,7 @@ class EmbeddedEventLog:
         self._members: dict[str, deque[EmbeddedConsumer]] = {}
 
     async def append(self, record: Record) -> None:
+        check_size(record, self._shelf.topic)
         await self._writer.write(Append(self._shelf.topic.name, record))
 
     async def open_consumer(self, group: str) -> "EmbeddedConsumer":
@@ -220,13 +221,13 @@ class EmbeddedMediaFeed:
     """Coded video of one topic, in memory, for as long as somebody follows it."""
 
     def __init__(self, topic: Topic, clock: Clock) -> None:
-        self._limit_bytes = topic.setting("max.message.bytes")
+        self._topic = topic
         self._rings = Rings(clock)
         self._closed = False
 
     def offer(self, record: Record) -> bool:
         """False only for what is larger than the topic takes: the rings make room."""
-        if self._closed or len(record.value) > self._limit_bytes:
+        if self._closed or not fits(record, self._topic):
             return False
         self._rings.push(record)
         return True

@@ -17,6 +17,12 @@ class ClosedError(BusError):
     retriable = False
 
 
+class TooLargeError(BusError):
+    """The record is larger than its topic takes; it was not appended."""
+
+    retriable = False
+
+
 class StateReader(Protocol):
     """A place in a state log, moving from its first record to its last."""
 

@@ -35,15 +35,12 @@ async def add_owner(
     return (await connection.execute(statement)).first() is not None
 
 
-async def find_camera(
-    connection: AsyncConnection, camera_id: str, *, locked: bool = False
-) -> Camera | None:
+async def find_camera(connection: AsyncConnection, camera_id: str, *, locked: bool = False) -> Camera | None:
     """The camera, removed or not.
 
-    Args:
-        locked: hold its row until the transaction ends, so that changes of one
-            camera and its authorisations follow each other. SQLite's BEGIN
-            IMMEDIATE already holds everything.
+    With `locked` its row is held until the transaction ends, so that changes of
+    one camera and its authorisations follow each other. SQLite's BEGIN IMMEDIATE
+    already holds everything.
     """
     query = select(*_CAMERA_COLUMNS).where(CAMERAS.c.camera_id == camera_id)
     row = (await connection.execute(_locking(query, locked=locked))).first()
@@ -111,9 +108,7 @@ async def list_authorisations(
     return [_authorisation(row) for row in await connection.execute(query)]
 
 
-async def open_authorisations(
-    connection: AsyncConnection, camera_ids: Sequence[str]
-) -> list[Authorisation]:
+async def open_authorisations(connection: AsyncConnection, camera_ids: Sequence[str]) -> list[Authorisation]:
     """Those neither withdrawn nor put on record as expired; one may be past its expiry."""
     query = select(AUTHORISATIONS).where(AUTHORISATIONS.c.camera_id.in_(camera_ids), _is_open())
     return [_authorisation(row) for row in await connection.execute(query)]
@@ -163,7 +158,8 @@ def _camera(row: Row[Any]) -> Camera:
 
 def _camera_row(camera: Camera) -> dict[str, Any]:
     values = asdict(camera)
-    return values | values.pop("place")
+    place: dict[str, float] = values.pop("place")
+    return values | place
 
 
 def _authorisation(row: Row[Any]) -> Authorisation:
@@ -189,7 +185,9 @@ def _authorisation(row: Row[Any]) -> Authorisation:
 def _authorisation_row(authorisation: Authorisation) -> dict[str, Any]:
     values = asdict(authorisation)
     scope = values.pop("scope")
-    return values | {name: list(value) if isinstance(value, tuple) else value for name, value in scope.items()}
+    return values | {
+        name: list(value) if isinstance(value, tuple) else value for name, value in scope.items()
+    }
 
 
 def _schedule(stored: Any) -> Schedule | None:

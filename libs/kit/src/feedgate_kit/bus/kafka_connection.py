@@ -1,0 +1,184 @@
+"""What every connection to Kafka shares: settings, errors in the bus's words, and where a log ends."""
+
+import asyncio
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import ConsumerStoppedError, KafkaError
+
+from feedgate_kit.bus.ports import ClosedError
+from feedgate_kit.bus.record import NO_HEADERS, Record
+from feedgate_kit.errors import BusError
+
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+"""On topic, producer and consumer alike: a 4K keyframe is over 1 MiB."""
+FETCH_WAIT_MS = 100
+"""How long the broker holds a fetch that finds nothing; that connection waits meanwhile."""
+POLL_MS = 500
+
+Fetched = Mapping[TopicPartition, list[ConsumerRecord]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaSettings:
+    """How to reach Kafka, and when to stop waiting for it."""
+
+    bootstrap: str
+    """`host:port` of one or more brokers, separated by commas."""
+    client_id: str = "feedgate"
+    request_timeout_s: float = 5.0
+    """After this an append is reported failed, though it may still land; a read to the end fails."""
+    media_timeout_s: float = 2.0
+    """After this a picture that Kafka has not taken is dropped, with those queued behind it."""
+    session_timeout_s: float = 6.0
+    """After this the group gives a silent member's partitions to others."""
+    member: str | None = None
+    """A name that outlives a restart: a member back within the session timeout keeps its partitions."""
+    queue_units: int = 150
+    """Pictures of one stream that may wait: a GOP of 3 s at 50 pictures a second."""
+    queue_bytes: int = MAX_MESSAGE_BYTES
+    """Bytes of one stream that may wait; a single larger picture still may."""
+
+
+@contextmanager
+def bus_errors(doing: str) -> Iterator[None]:
+    """Turn what aiokafka raises into `BusError`, saying what was being done."""
+    try:
+        yield
+    except ConsumerStoppedError as error:
+        raise ClosedError(f"{doing}: reader is closed") from error
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise BusError(f"{doing}: {type(error).__name__} {error}".rstrip()) from error
+
+
+def consumer_of(settings: KafkaSettings, **options: Any) -> AIOKafkaConsumer:
+    """A consumer that never commits by itself."""
+    defaults = {
+        "bootstrap_servers": settings.bootstrap,
+        "client_id": settings.client_id,
+        "enable_auto_commit": False,
+        "fetch_max_wait_ms": FETCH_WAIT_MS,
+        "max_partition_fetch_bytes": MAX_MESSAGE_BYTES,
+        "request_timeout_ms": round(settings.request_timeout_s * 1_000),
+    }
+    return AIOKafkaConsumer(**{**defaults, **options})
+
+
+async def start(client: Any, settings: KafkaSettings) -> None:
+    """Start a producer or consumer, or leave nothing open.
+
+    Raises:
+        BusError: Kafka cannot be reached.
+    """
+    try:
+        with bus_errors(f"connecting to {settings.bootstrap}"):
+            async with asyncio.timeout(settings.request_timeout_s):
+                await client.start()
+    except BaseException:
+        await stop(client, settings)
+        raise
+
+
+async def stop(client: Any, settings: KafkaSettings) -> None:
+    """Stop a consumer; a broker that does not answer is not waited for."""
+    with suppress(KafkaError, OSError, TimeoutError):
+        async with asyncio.timeout(settings.request_timeout_s):
+            await client.stop()
+
+
+def record_of(fetched: ConsumerRecord) -> Record:
+    """What Kafka gave us; a producer we do not know may have left the key out."""
+    headers = {name: value.decode(errors="replace") for name, value in fetched.headers}
+    key = (fetched.key or b"").decode(errors="replace")
+    return Record(key, fetched.value or b"", headers or NO_HEADERS)
+
+
+def headers_of(record: Record) -> list[tuple[str, bytes]]:
+    """Headers as Kafka takes them."""
+    return [(name, value.encode()) for name, value in record.headers.items()]
+
+
+class Poller:
+    """Reads a consumer. What a cancelled read had already fetched is there for the next one."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, settings: KafkaSettings) -> None:
+        self.consumer = consumer
+        self._settings = settings
+        self._polling: asyncio.Task[Fetched] | None = None
+        self._closing = asyncio.Event()
+
+    @property
+    def closed(self) -> bool:
+        return self._closing.is_set()
+
+    async def poll(self) -> Fetched:
+        """What has come within a while, perhaps nothing. Nothing is no sign that nothing is there.
+
+        Raises:
+            ClosedError: `close` was called, before or meanwhile.
+        """
+        if self._closing.is_set():
+            raise ClosedError("reader is closed")
+        if self._polling is None:
+            self._polling = asyncio.create_task(self.consumer.getmany(timeout_ms=POLL_MS))
+        closing = asyncio.create_task(self._closing.wait())
+        try:
+            await asyncio.wait({self._polling, closing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            closing.cancel()
+        if self._closing.is_set():
+            raise ClosedError("reader is closed")
+        polled, self._polling = self._polling, None
+        with bus_errors("reading"):
+            return polled.result()
+
+    async def close(self) -> None:
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.wait({self._polling})
+        await stop(self.consumer, self._settings)
+
+
+class LogEdges:
+    """Where logs begin and end, asked on a connection of its own.
+
+    On a reader's connection the question would wait behind a fetch that the
+    broker is holding back.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def start(self) -> None:
+        consumer = consumer_of(self._settings)
+        await start(consumer, self._settings)
+        self._consumer = consumer
+
+    async def ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Offset after the last record of each, as it was after this call began."""
+        with bus_errors("asking where logs end"):
+            async with asyncio.timeout(self._settings.request_timeout_s):
+                return dict(await self._open().end_offsets(list(partitions)))
+
+    async def beginnings(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Offset of the first record of each that has not expired."""
+        with bus_errors("asking where logs begin"):
+            async with asyncio.timeout(self._settings.request_timeout_s):
+                return dict(await self._open().beginning_offsets(list(partitions)))
+
+    async def close(self) -> None:
+        if self._consumer is not None:
+            await stop(self._consumer, self._settings)
+            self._consumer = None
+
+    def _open(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise ClosedError("bus is not open")
+        return self._consumer

@@ -1,0 +1,1 @@
+"""Access-policy's ways to the world: its database."""

@@ -1,0 +1,168 @@
+from collections.abc import Callable
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import text
+
+from feedgate_audit.chain import first_break
+from feedgate_audit.collector import Collector
+from feedgate_audit.facts import fact_of
+from feedgate_audit.metrics import AuditMetrics
+from feedgate_audit.store import AuditStore
+from feedgate_contracts.audit.v1.audit_pb2 import Actor, AuditRecord, Outcome
+from feedgate_kit.bus.embedded import EmbeddedBus
+from feedgate_kit.bus.record import Record
+from feedgate_kit.database import Database
+from feedgate_kit.ids import new_id
+
+from .conftest import AUDIT_TOPIC, Records, SteppedClock, record_of
+
+Http = Callable[[str], httpx.AsyncClient]
+
+
+@pytest.fixture
+def store(database: Database, clock: SteppedClock) -> AuditStore:
+    return AuditStore(database, clock)
+
+
+async def keep(store: AuditStore, clock: SteppedClock, *messages: AuditRecord) -> None:
+    await store.append([fact_of(record_of(message, clock)) for message in messages])
+
+
+async def test_a_view_tells_who_looked_when_why_and_how_many_pictures(
+    store: AuditStore, clock: SteppedClock, records: Records, http_of: Http
+) -> None:
+    view = new_id()
+    await keep(
+        store,
+        clock,
+        records.view_started(view),
+        records.view_usage(view, 250),
+        records.view_ended(view, 301, "authorisation_withdrawn"),
+        records.make("view.dark", view_id=view, dark_ms=27),
+    )
+    async with http_of("ana") as http:
+        page = (await http.get("/audit/v1/ledger")).json()
+    assert len(page["items"]) == 1
+    entry = page["items"][0]
+    assert entry["agency"] == "policia-norte"
+    assert entry["viewer"] == "op-0123456789abcdef"
+    assert entry["purpose"] == "investigate"
+    assert entry["basis_codes"] == ["AR.25326.5-2-b", "AR.25326.23-2"]
+    assert entry["pictures"] == 301
+    assert entry["ended_reason"] == "authorisation_withdrawn"
+    assert entry["dark_at"] is not None
+    assert entry["dark_ms"] == 27
+
+
+async def test_the_case_number_never_reaches_the_owner(
+    store: AuditStore, clock: SteppedClock, records: Records, http_of: Http
+) -> None:
+    await keep(store, clock, records.view_started(new_id()))
+    async with http_of("ana") as http:
+        assert "IPP-01" not in (await http.get("/audit/v1/ledger")).text
+
+
+async def test_another_owner_sees_nothing_of_it(
+    store: AuditStore, clock: SteppedClock, records: Records, http_of: Http
+) -> None:
+    await keep(store, clock, records.view_started(new_id()))
+    async with http_of("berta") as http:
+        assert (await http.get("/audit/v1/ledger")).json()["items"] == []
+        of_camera = await http.get("/audit/v1/ledger", params={"camera_id": records.camera_id})
+        assert of_camera.json()["items"] == []
+
+
+async def test_counts_read_out_of_order_do_not_go_back(
+    store: AuditStore, clock: SteppedClock, records: Records, http_of: Http
+) -> None:
+    view = new_id()
+    started, later, earlier = (
+        records.view_started(view),
+        records.view_usage(view, 500),
+        records.view_usage(view, 250),
+    )
+    await keep(store, clock, started, later, earlier)
+    async with http_of("ana") as http:
+        assert (await http.get("/audit/v1/ledger")).json()["items"][0]["pictures"] == 500
+
+
+async def test_a_refused_attempt_is_told_with_its_reasons(
+    store: AuditStore, clock: SteppedClock, records: Records, http_of: Http
+) -> None:
+    refused = records.make(
+        "ticket.refused",
+        actor=Actor(pseudonym="op-1", agency="policia-norte", role="operator"),
+        outcome=Outcome(permitted=False, reasons=["authorisation_inactive"]),
+    )
+    await keep(store, clock, refused)
+    async with http_of("ana") as http:
+        entry = (await http.get("/audit/v1/ledger")).json()["items"][0]
+    assert (entry["event"], entry["permitted"], entry["reasons"]) == (
+        "ticket.refused",
+        False,
+        ["authorisation_inactive"],
+    )
+
+
+async def test_pages_follow_each_other_newest_first(
+    store: AuditStore, clock: SteppedClock, records: Records, http_of: Http
+) -> None:
+    views = [new_id() for _ in range(5)]
+    await keep(store, clock, *(records.view_started(view) for view in views))
+    seen: list[str] = []
+    after: str | None = None
+    async with http_of("ana") as http:
+        while True:
+            params = {"limit": "2"} | ({"after": after} if after else {})
+            page = (await http.get("/audit/v1/ledger", params=params)).json()
+            seen += [entry["view_id"] for entry in page["items"]]
+            after = page["next"]
+            if after is None:
+                break
+    assert seen == views[::-1]
+
+
+async def test_without_a_token_nothing_is_told(http_of: Http) -> None:
+    async with http_of("ana") as http:
+        answer = await http.get("/audit/v1/ledger", headers={"Authorization": ""})
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_fact_that_comes_again_is_kept_once(
+    store: AuditStore, clock: SteppedClock, records: Records
+) -> None:
+    fact = fact_of(record_of(records.view_started(new_id()), clock))
+    assert await store.append([fact, fact]) == 1
+    assert await store.append([fact]) == 0
+    assert first_break([entry async for entry in store.entries()]) is None
+
+
+async def test_an_edit_in_the_database_is_found(
+    store: AuditStore, clock: SteppedClock, records: Records, database: Database
+) -> None:
+    for _ in range(3):
+        await keep(store, clock, records.view_started(new_id()))
+    assert first_break([entry async for entry in store.entries(batch=2)]) is None
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE audit_entry SET value = x'00' WHERE position = 2"))
+    assert first_break([entry async for entry in store.entries()]) == 2
+
+
+async def test_what_is_no_fact_goes_to_the_dead_letters_with_its_cause(
+    store: AuditStore, clock: SteppedClock, records: Records, bus: EmbeddedBus
+) -> None:
+    log = bus.event_log(AUDIT_TOPIC)
+    good = record_of(records.view_started(new_id()), clock)
+    await log.append(Record(key="x", value=b"\xff\xff", headers=good.headers))
+    await log.append(good)
+    collector = Collector(bus, store, AuditMetrics(CollectorRegistry()), AUDIT_TOPIC)
+    consumer = await log.open_consumer("test")
+    await collector.collect(await consumer.read())
+    await consumer.close()
+    assert len([entry async for entry in store.entries()]) == 1
+    dead = await (await bus.event_log(f"{AUDIT_TOPIC}.dlq").open_consumer("test")).read()
+    assert dead[0].record.value == b"\xff\xff"
+    assert "AuditRecord" in dead[0].record.headers["dlq-cause"]

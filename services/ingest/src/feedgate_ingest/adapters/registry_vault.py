@@ -1,0 +1,61 @@
+"""Sealed sources from registry's internal API."""
+
+import httpx
+from pydantic import Base64Bytes, BaseModel, ValidationError
+
+from feedgate_ingest.reasons import FeedError, Reason
+from feedgate_ingest.source import SealedSource
+from feedgate_kit.addresses import parse_networks
+from feedgate_kit.tokens import TokenSource, TokenUnavailableError
+
+
+class _Answer(BaseModel):
+    camera_id: str
+    version: int
+    key_id: str
+    sealed: Base64Bytes
+    allowed_networks: list[str]
+
+
+class RegistryVault:
+    """A `SourceVault`: `POST /internal/v1/cameras/{id}/source` as a service with role `ingest`."""
+
+    def __init__(self, client: httpx.AsyncClient, token: TokenSource, *, pool: str, key_id: str) -> None:
+        """Hands over sources sealed to one pool's key.
+
+        Args:
+            client: with registry's internal base URL, or its app behind an ASGI transport; closed by its owner.
+            token: this service's own.
+            pool: this worker's.
+            key_id: of the key it can open with.
+        """
+        self._client = client
+        self._token = token
+        self._pool = pool
+        self._key_id = key_id
+
+    async def fetch(self, camera_id: str) -> SealedSource:
+        try:
+            response = await self._client.post(
+                f"/internal/v1/cameras/{camera_id}/source",
+                json={"pool": self._pool, "key_id": self._key_id},
+                headers={"authorization": f"Bearer {await self._token()}"},
+            )
+        except (httpx.HTTPError, TokenUnavailableError) as error:
+            raise FeedError(Reason.SOURCE_UNAVAILABLE, f"It failed with {type(error).__name__}.") from None
+        if response.is_client_error:
+            raise FeedError(Reason.SOURCE_REFUSED, f"It answered {response.status_code}.")
+        if not response.is_success:
+            raise FeedError(Reason.SOURCE_UNAVAILABLE, f"It answered {response.status_code}.")
+        return _sealed(camera_id, response)
+
+
+def _sealed(camera_id: str, response: httpx.Response) -> SealedSource:
+    try:
+        answer = _Answer.model_validate_json(response.content)
+        networks = parse_networks(answer.allowed_networks)
+    except (ValidationError, ValueError):
+        raise FeedError(Reason.SOURCE_UNAVAILABLE, "Its answer cannot be read.") from None
+    if answer.camera_id != camera_id:
+        raise FeedError(Reason.SOURCE_UNAVAILABLE, "It answered about another camera.")
+    return SealedSource(camera_id, answer.version, answer.key_id, answer.sealed, networks)

@@ -1,0 +1,28 @@
+"""Host names through the system's resolver."""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+from feedgate_kit.addresses import Address
+
+
+class SystemResolver:
+    """A `Resolver` that asks what every other program on this host would be told."""
+
+    def __init__(self, timeout_s: float = 3.0) -> None:
+        self.timeout_s = timeout_s
+
+    async def addresses(self, host: str) -> Sequence[Address]:
+        try:
+            return [ip_address(host)]
+        except ValueError:
+            pass  # a name
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):  # TimeoutError is an OSError
+            return []
+        return list(dict.fromkeys(ip_address(entry[4][0]) for entry in found))

@@ -1,0 +1,56 @@
+"""Every metric of ingest. No label names a camera, a source, an agency or a person."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from feedgate_ingest.reasons import Phase
+
+
+class IngestMetrics:
+    """One set for each service, on its own registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.access_units_published = Counter(
+            "ingest_access_units_published_total",
+            "Pictures the bus took. Falling while views are open: look at ingest_cameras by phase.",
+            registry=registry,
+        )
+        self.access_units_dropped = Counter(
+            "ingest_access_units_dropped_total",
+            "Pictures read and not published. feed_full: the bus is too slow; worker_behind: this process is;"
+            " before_keyframe and hung_up are in the nature of things.",
+            ["reason"],
+            registry=registry,
+        )
+        self.runs_ended = Counter(
+            "ingest_runs_ended_total",
+            "Connections that ended or did not come to be, by reason. Many of one reason at once:"
+            " the network, not the cameras.",
+            ["reason"],
+            registry=registry,
+        )
+        self.cameras = Gauge(
+            "ingest_cameras",
+            "Demanded streams by phase. retrying: see ingest_runs_ended_total; refused: their owners must act.",
+            ["phase"],
+            registry=registry,
+        )
+        self.camera_state_age = Gauge(
+            "ingest_camera_state_age_seconds",
+            "Age of the newest heartbeat read from the camera state topic. At 4 every camera is hung up;"
+            " look at registry and the bus.",
+            registry=registry,
+        )
+        self.unreadable_records = Gauge(
+            "ingest_unreadable_camera_states",
+            "Camera records read since the start that did not parse. Each denies its camera: a producer is newer.",
+            registry=registry,
+        )
+        for phase in Phase:
+            self.cameras.labels(phase.value)
+
+    def observe_camera_state(self, age_s: Callable[[], float], unreadable: Callable[[], float]) -> None:
+        """Read these two whenever the metrics are asked for."""
+        self.camera_state_age.set_function(age_s)
+        self.unreadable_records.set_function(unreadable)

@@ -1,0 +1,61 @@
+"""What ingest needs from the world."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from feedgate_ingest.arrival import Pulse
+from feedgate_ingest.picture import PictureTaker
+from feedgate_ingest.source import PinnedSource, PoolKey, SealedSource
+from feedgate_kit.addresses import Address
+from feedgate_kit.bus.ports import Bus
+from feedgate_kit.clock import Clock
+
+
+class Camera(Protocol):
+    """Connects to cameras, in whatever way."""
+
+    async def play(self, source: PinnedSource, taker: PictureTaker) -> None:
+        """Connect, and hand every picture to `taker` until cancelled.
+
+        Only video is set up, only the pinned address is connected to. When this has
+        ended, in whatever way, the connection is closed and `taker` is not called again.
+
+        Raises:
+            FeedError: the camera cannot be played or ended it, or `taker` raised it. It
+                says nothing of address or credentials, and no exception stands behind it.
+        """
+        ...
+
+
+class SourceVault(Protocol):
+    """Who keeps the sealed sources."""
+
+    async def fetch(self, camera_id: str) -> SealedSource:
+        """The camera's source as it is now.
+
+        Raises:
+            FeedError: it is not given out, or nobody answers.
+        """
+        ...
+
+
+class Resolver(Protocol):
+    """Who knows the addresses of host names."""
+
+    async def addresses(self, host: str) -> Sequence[Address]:
+        """All addresses of a name or literal; empty if it has none or none can be learned in time."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestPorts:
+    """Passed in by whoever composes; ingest opens none of them itself."""
+
+    bus: Bus
+    camera: Camera
+    vault: SourceVault
+    resolver: Resolver
+    pool_key: PoolKey
+    pulse: Pulse  # the one that `camera` asks; beaten while the service runs
+    clock: Clock

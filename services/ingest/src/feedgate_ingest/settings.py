@@ -1,0 +1,75 @@
+"""Every setting of ingest. Environment variables begin with `FEEDGATE_INGEST_`."""
+
+import socket
+
+from pydantic import Field, SecretStr, field_validator
+
+from feedgate_ingest.source import PoolKey
+from feedgate_kit.addresses import Network, parse_networks
+from feedgate_kit.sealing import SealingError, key_id_of, read_private_key
+from feedgate_kit.settings import ServiceSettings, SettingsError, settings_of
+
+
+class IngestSettings(ServiceSettings):
+    """Those all services share, and what only ingest needs."""
+
+    model_config = settings_of("ingest")
+
+    pool: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    """The pool whose cameras this worker pulls, as registry's pools file names it. One worker per pool."""
+
+    pool_private_key: SecretStr | None = None
+    """The pool's private key, base64 of 32 bytes; registry has the public half. Give it as a file."""
+
+    pool_key_id: str = ""
+    """Name of that key in registry's pools file; left out, the one that is made from the key itself."""
+
+    worker_id: str = Field(default_factory=socket.gethostname, min_length=1, max_length=120)
+    """Who speaks in feed states. Keep it over restarts: a worker that comes back takes back its own last words."""
+
+    registry_url: str = "http://127.0.0.1:8081"
+    """Registry's internal port, where sealed sources are fetched at connect."""
+
+    token_url: str = ""
+    """Token endpoint of the issuer that speaks for services."""
+
+    client_id: str = "ingest"
+    """This service's name at that issuer; its tokens hold the role `ingest`."""
+
+    client_secret: SecretStr | None = None
+    """Its secret there. Give it as a file."""
+
+    own_networks: list[str] = Field(default_factory=list)
+    """Networks where this system itself lives, as a JSON list; no camera is pulled from them."""
+
+    describe_timeout_s: float = Field(default=5.0, gt=0, le=30)
+    """How long a camera may take to accept a connection and describe itself."""
+
+    open_timeout_s: float = Field(default=5.0, gt=0, le=30)
+    """How long it may then take to begin playing. A hang-up during that time waits for it."""
+
+    read_timeout_s: float = Field(default=2.0, gt=0, le=10)
+    """How long a playing camera may be silent before it counts as stalled; also the longest a hang-up takes."""
+
+    @field_validator("own_networks")
+    @classmethod
+    def _are_networks(cls, networks: list[str]) -> list[str]:
+        parse_networks(networks)
+        return networks
+
+    def load_own_networks(self) -> tuple[Network, ...]:
+        return parse_networks(self.own_networks)
+
+    def load_pool_key(self) -> PoolKey:
+        """The key that opens sources.
+
+        Raises:
+            SettingsError: it is not set or is no key.
+        """
+        if self.pool_private_key is None:
+            raise SettingsError(f"{self.setting_name('pool_private_key')} is not set; it has no default")
+        try:
+            private_key = read_private_key(self.pool_private_key.get_secret_value())
+        except SealingError as error:
+            raise SettingsError(f"{self.setting_name('pool_private_key')}: {error}") from None
+        return PoolKey(self.pool_key_id or key_id_of(private_key.public_key()), private_key)

@@ -1,0 +1,97 @@
+"""Registry, put together."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+
+from feedgate_kit.outbox import Outbox
+from feedgate_kit.publisher import Publisher
+from feedgate_kit.service import Readiness, Service, create_internal_app, create_public_app
+from feedgate_kit.supervise import background
+from feedgate_kit.topics import CAMERA_STATE, FEED_STATE
+from feedgate_registry.account import accounts
+from feedgate_registry.acts import OwnerActs
+from feedgate_registry.authorisation_api import authorisation_routes
+from feedgate_registry.camera_api import camera_routes
+from feedgate_registry.catalogue_api import catalogue_routes
+from feedgate_registry.database_watch import DatabaseWatch
+from feedgate_registry.expiry import record_expiries
+from feedgate_registry.feeds import Feeds
+from feedgate_registry.handover import SourceHandover
+from feedgate_registry.intake import SourceIntake
+from feedgate_registry.internal_api import internal_routes
+from feedgate_registry.metrics import RegistryMetrics
+from feedgate_registry.ports import RegistryPorts
+from feedgate_registry.record import OwnerRecord
+from feedgate_registry.refusal_problems import ERRORS, install_refusals
+from feedgate_registry.settings import RegistrySettings
+from feedgate_registry.tables import OUTBOX
+
+NAME = "registry"
+PACKAGE = "feedgate_registry"
+DATABASE_WATCH_S = 2.0
+
+
+def create_app(settings: RegistrySettings, ports: RegistryPorts) -> Service:
+    """The service; nothing runs before its lifespan is entered."""
+    prometheus = CollectorRegistry()
+    metrics = RegistryMetrics(prometheus)
+    outbox = Outbox(OUTBOX, NAME, ports.clock)
+    acts = OwnerActs(
+        database=ports.database,
+        outbox=outbox,
+        clock=ports.clock,
+        intake=SourceIntake(ports.resolver, settings.own_address_ranges),
+        pools=ports.pools,
+        most_authorisations=settings.most_authorisations,
+    )
+    handover = SourceHandover(database=ports.database, outbox=outbox, clock=ports.clock, pools=ports.pools)
+    record = OwnerRecord(ports.database, ports.clock)
+    feeds = Feeds(metrics)
+    publisher = Publisher(
+        database=ports.database,
+        outbox=outbox,
+        bus=ports.bus,
+        clock=ports.clock,
+        state_topic=CAMERA_STATE,
+        metrics=metrics,
+    )
+    watch = DatabaseWatch(ports.database, PACKAGE, DATABASE_WATCH_S)
+
+    account = accounts(acts, settings.owner_hash_key.get_secret_value().encode())
+    public = create_public_app(NAME, ports.verifier, ERRORS)
+    public.include_router(camera_routes(account, acts, record, feeds, metrics, ports.clock))
+    public.include_router(authorisation_routes(account, acts, record, ports.agencies, metrics, ports.clock))
+    public.include_router(catalogue_routes(account, ports.agencies, ports.pools))
+    internal = create_internal_app(NAME, ports.verifier, ERRORS)
+    internal.include_router(internal_routes(handover, metrics))
+    for app in (public, internal):
+        install_refusals(app, metrics)
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        tasks: dict[str, Callable[[], Awaitable[None]]] = {
+            "publisher": publisher.run,
+            "feed follower": lambda: feeds.follow(ports.bus.state_log(FEED_STATE)),
+            "expiry": partial(record_expiries, acts, metrics, settings.expiry_interval_s),
+            "database watch": watch.run,
+        }
+        async with background(tasks, ports.clock):
+            yield
+
+    return Service(
+        name=NAME,
+        public=public,
+        internal=internal,
+        registry=prometheus,
+        lifespan=lifespan,
+        readiness=Readiness(
+            {
+                "database": lambda: watch.answers,
+                "the database at this version's revision": lambda: watch.is_migrated,
+                "the publisher's first heartbeat": publisher.heartbeat_sent.is_set,
+            }
+        ),
+    )

@@ -1,0 +1,71 @@
+"""What registry measures. No label names a camera, an owner, an agency or an address."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from feedgate_kit.clock import MICROSECONDS
+from feedgate_kit.metrics import DURATION_BUCKETS_S
+
+
+class RegistryMetrics:
+    """Registry's page of the operator's reference. It is told by the publisher, too."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Put every metric on `registry`."""
+        self.acts = Counter(
+            "registry_owner_acts_total",
+            "Owners' acts put on record. A burst of `withdraw` or `pause`: ask what owners were told.",
+            ["act"],
+            registry=registry,
+        )
+        self.stop_seconds = Histogram(
+            "registry_stop_duration_seconds",
+            "From an owner's pause, withdrawal or removal reaching us to its commit. Above 0.5 s the"
+            " promise of 5 s to dark has no room left: look at the database.",
+            buckets=DURATION_BUCKETS_S,
+            registry=registry,
+        )
+        self.sources_refused = Counter(
+            "registry_sources_refused_total",
+            "RTSP sources refused when given. A burst of address classes: somebody is probing networks.",
+            ["reason"],
+            registry=registry,
+        )
+        self.sources_released = Counter(
+            "registry_sources_released_total",
+            "Requests of ingest for a sealed source. Many for few cameras: cameras drop their connections.",
+            ["result"],
+            registry=registry,
+        )
+        self.expiries = Counter(
+            "registry_authorisations_expired_total",
+            "Authorisations that reached their expiry.",
+            registry=registry,
+        )
+        self.feed_records_unreadable = Counter(
+            "registry_feed_records_unreadable_total",
+            "Feed records that did not parse. Any: ingest is of a version this registry cannot read.",
+            registry=registry,
+        )
+        self.heartbeat_at = Gauge(
+            "registry_heartbeat_timestamp_seconds",
+            "`as_of` of the last heartbeat acknowledged. `time() -` this above 2: pictures go dark at 4.",
+            registry=registry,
+        )
+        self.records_published = Counter(
+            "registry_state_records_published_total",
+            "Camera records sent. `again` is true for those sent anew because the topic held an older one:"
+            " any after start-up is a second publisher that wrote late.",
+            ["again"],
+            registry=registry,
+        )
+
+    def stopped(self, act: str, duration_s: float) -> None:
+        """An owner stopped something, and it took this long to be on record."""
+        self.acts.labels(act).inc()
+        self.stop_seconds.observe(duration_s)
+
+    def heartbeat_sent(self, as_of_us: int) -> None:
+        self.heartbeat_at.set(as_of_us / MICROSECONDS)
+
+    def records_sent(self, count: int, *, again: bool) -> None:
+        self.records_published.labels(str(again).lower()).inc(count)

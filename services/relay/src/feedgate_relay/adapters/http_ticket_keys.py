@@ -1,0 +1,47 @@
+"""Access-policy's ticket keys over its internal port."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx
+
+from feedgate_kit.errors import FeedgateError
+
+PATH: Final = "/internal/v1/ticket-keys"
+
+
+class TicketKeysUnavailableError(FeedgateError):
+    """Access-policy gave no keys. Those known before stay in use."""
+
+    retriable = True
+
+
+class HttpTicketKeys:
+    """A `TicketKeySource`."""
+
+    def __init__(
+        self, base_url: str, *, timeout_s: float = 3.0, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        """Args:
+        base_url: of access-policy's internal port, without a path.
+        timeout_s: how long it may take to answer.
+        transport: how to reach it, where not over the network.
+        """
+        self._url = base_url.rstrip("/") + PATH
+        self._timeout_s = timeout_s
+        self._transport = transport
+
+    async def fetch(self) -> Mapping[str, Any]:
+        try:
+            # trust_env off: keys that decide who may look are never asked for through a proxy.
+            async with httpx.AsyncClient(
+                timeout=self._timeout_s, transport=self._transport, trust_env=False, follow_redirects=False
+            ) as client:
+                answer = await client.get(self._url)
+                answer.raise_for_status()
+                document = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise TicketKeysUnavailableError(f"no ticket keys: {type(error).__name__}") from error
+        if not isinstance(document, dict):
+            raise TicketKeysUnavailableError("no ticket keys: the answer is no JWK set")
+        return document

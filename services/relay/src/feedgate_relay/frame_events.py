@@ -1,0 +1,121 @@
+"""What an agency's topic is told of one grant: the pictures its operators were shown, and why they stopped."""
+
+from collections.abc import Callable
+from typing import Final
+
+from feedgate_contracts.frame.v1.frame_pb2 import (
+    NOTICE_CODE_CAMERA_LOST,
+    NOTICE_CODE_NOT_FRESH,
+    NOTICE_CODE_OUT_OF_SCHEDULE,
+    NOTICE_CODE_PAUSED_BY_OWNER,
+    NOTICE_CODE_RESUMED,
+    NOTICE_CODE_STOPPED,
+    FrameEvent,
+    Notice,
+    NoticeCode,
+)
+from feedgate_contracts.frame.v1.frame_pb2 import Picture as PictureRecord
+from feedgate_contracts.grant.v1.grant_pb2 import GrantState
+from feedgate_contracts.media.v1.access_unit_pb2 import CODEC_H264, Epoch
+from feedgate_kit.clock import Clock
+from feedgate_kit.ids import new_id
+from feedgate_relay.picture import Picture
+
+LONGEST_GROUP_PICTURES: Final = 1_000
+"""A GOP longer than this (40 s at 25 a second) makes several records."""
+
+_WHOLE_GRANT: Final = frozenset({
+    NOTICE_CODE_STOPPED,
+    NOTICE_CODE_PAUSED_BY_OWNER,
+    NOTICE_CODE_RESUMED,
+    NOTICE_CODE_CAMERA_LOST,
+    NOTICE_CODE_OUT_OF_SCHEDULE,
+    NOTICE_CODE_NOT_FRESH,
+})  # fmt: skip
+"""True of every view of the grant at once, so told once."""
+
+Send = Callable[[FrameEvent], None]
+
+
+class GrantEvents:
+    """The frame events of one grant, while it has an open view.
+
+    One record per GOP, with the pictures handed to at least one view. A viewer
+    who was behind may be handed a picture after its GOP's record was sent; it
+    then comes in a further record of the same GOP.
+    """
+
+    def __init__(self, grant: GrantState, stream: str, clock: Clock, send: Send) -> None:
+        self._grant = grant
+        self._stream = stream
+        self._clock = clock
+        self._send = send
+        self._group: dict[int, Picture] = {}
+        self._late: dict[int, Picture] = {}
+        self._recorded: frozenset[int] = frozenset()  # sequences of the group before
+        self._gop = 0
+        self._newest: Picture | None = None
+        self._told: tuple[NoticeCode.ValueType, str] | None = None
+
+    def delivered(self, picture: Picture) -> None:
+        """A picture was handed to a view's socket; asked for every picture and view."""
+        if picture is self._newest:
+            return
+        if picture.gop > self._gop or len(self._group) >= LONGEST_GROUP_PICTURES:
+            self.flush()
+            self._gop = picture.gop
+        if picture.gop == self._gop:
+            self._group[picture.sequence] = picture
+            self._newest = picture
+        elif picture.sequence not in self._recorded:
+            self._late[picture.sequence] = picture
+
+    def notice(self, code: NoticeCode.ValueType, reason: str, detail: str, view_id: str) -> None:
+        """A view was told something."""
+        if code in _WHOLE_GRANT:
+            if self._told == (code, reason):
+                return
+            self._told = (code, reason)
+            view_id = ""
+        event = self._event()
+        event.notice.CopyFrom(Notice(code=code, reason=reason, detail=detail, view_id=view_id))
+        self._send(event)
+
+    def flush(self) -> None:
+        """Send what was delivered so far."""
+        for group in (self._late, self._group):
+            if group:
+                self._send(self._group_event([group[sequence] for sequence in sorted(group)]))
+        if self._group:
+            self._recorded = frozenset(self._group)
+        self._group, self._late = {}, {}
+
+    def _group_event(self, pictures: list[Picture]) -> FrameEvent:
+        first = pictures[0]
+        pool_version, generation = first.source.epoch
+        event = self._event()
+        group = event.group_of_pictures
+        group.run = first.source.run
+        group.epoch.CopyFrom(Epoch(pool_version=pool_version, generation=generation))
+        group.rendition = self._grant.rendition
+        group.conditions.extend(self._grant.conditions)
+        group.codec = CODEC_H264
+        group.mask_version = first.mask_version
+        group.ticks_per_second = first.ticks_per_second
+        group.previous_digest = first.previous_digest
+        group.pictures.extend(
+            PictureRecord(
+                sequence=picture.sequence,
+                dts=picture.dts,
+                received_at_us=picture.received_at_us,
+                size_bytes=picture.size,
+                digest=picture.digest,
+            )
+            for picture in pictures
+        )
+        return event
+
+    def _event(self) -> FrameEvent:
+        event = FrameEvent(event_id=new_id(), stream=self._stream, grant_id=self._grant.grant_id)
+        event.occurred_at.FromMicroseconds(self._clock.now_us())
+        return event

@@ -1,0 +1,120 @@
+"""What the relay measures. No label names a camera, grant, person, agency or address (design §2.13)."""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+DARK_BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0)
+LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.15, 0.3, 0.6, 1.0, 2.0, 3.0)
+
+
+class RelayMetrics:
+    """The operator's reference page for the relay."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.pictures_in = Counter(
+            "relay_pictures_in",
+            "Access units read from the media topic and taken. Falling to 0 with open views: look at ingest.",
+            registry=registry,
+        )
+        self.units_dropped = Counter(
+            "relay_units_dropped",
+            "Access units read and not taken: unreadable, repeated, lost (the rest of its GOP is dropped), "
+            "not_newest, no_init_segment. `unreadable` above 0: ingest and relay disagree on the contract.",
+            ["reason"],
+            registry=registry,
+        )
+        self.pictures_out = Counter(
+            "relay_pictures_out",
+            "Pictures handed to viewers' sockets, one for each viewer.",
+            registry=registry,
+        )
+        self.bytes_out = Counter(
+            "relay_bytes_out", "Bytes of pictures handed to viewers' sockets.", registry=registry
+        )
+        self.pictures_refused = Counter(
+            "relay_pictures_refused",
+            "Pictures admission refused, one for each viewer. `not_fresh`: see the heartbeat age. "
+            "`too_old`: ingest or the media topic lags. `before_window` is usual just after a grant opens.",
+            ["reason"],
+            registry=registry,
+        )
+        self.pictures_skipped = Counter(
+            "relay_pictures_skipped",
+            "Pictures dropped because their viewer was too slow, one for each viewer. Rising: viewers' lines.",
+            registry=registry,
+        )
+        self.delivery_latency = Histogram(
+            "relay_delivery_latency_seconds",
+            "From a picture's receive time at ingest to the last viewer's socket it was written to at once. "
+            "Rising: the media topic or this process is short of time.",
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.withdrawal_to_dark = Histogram(
+            "relay_withdrawal_to_dark_seconds",
+            "From the commit of the record that shut a view (`ce_time`) until nothing more of it could reach "
+            "the kernel: the later of its window's closing and its last picture byte. Above 0.25: alert.",
+            buckets=DARK_BUCKETS_S,
+            registry=registry,
+        )
+        self.views_open = Gauge("relay_views_open", "Views open now.", registry=registry)
+        self.views_ended = Counter(
+            "relay_views_ended", "Views that ended, by reason.", ["reason"], registry=registry
+        )
+        self.views_refused = Counter(
+            "relay_views_refused",
+            "Sockets refused at the door, by reason. `ticket_used` rising: somebody replays tickets.",
+            ["reason"],
+            registry=registry,
+        )
+        self.notices = Counter("relay_notices", "Notices told to viewers, by code.", ["code"], registry=registry)
+        self.leases = Counter("relay_leases", "Leases sent to viewers' pages.", registry=registry)
+        self.dark_acknowledged = Counter(
+            "relay_dark_acknowledged", "Times a page said that it had covered its tile.", registry=registry
+        )
+        self.records_unreadable = Counter(
+            "relay_records_unreadable",
+            "Records of state topics that did not parse; their key is denied. Above 0: find the producer.",
+            ["topic"],
+            registry=registry,
+        )
+        self.events_lost = Counter(
+            "relay_events_lost",
+            "Frame events, notices and audit records given up, by kind. Above 0: the bus was away for long.",
+            ["kind"],
+            registry=registry,
+        )
+        self.events_waiting = Gauge(
+            "relay_events_waiting",
+            "Frame events, notices and audit records not yet acknowledged by the bus.",
+            registry=registry,
+        )
+
+    def count_reason(self, reason: str) -> str:
+        """A reason as a label: what follows its colon is free text of another service."""
+        return reason.partition(":")[0]
+
+    def watch_heartbeats(self, ages: Callable[[], Iterable[tuple[str, float]]]) -> None:
+        """Report the age of each state copy's newest heartbeat when asked."""
+        self.registry.register(_HeartbeatAges(ages))
+
+
+class _HeartbeatAges(Collector):
+    def __init__(self, ages: Callable[[], Iterable[tuple[str, float]]]) -> None:
+        self._ages = ages
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        family = GaugeMetricFamily(
+            "relay_heartbeat_age_seconds",
+            "Age of the newest heartbeat read from a state topic, by this host's clock. Above 2: alert, "
+            "at 4 every picture is dark. Below 0: clocks differ. Inf: none was read yet.",
+            labels=["topic"],
+        )
+        for topic, age_s in self._ages():
+            family.add_metric([topic], age_s)
+        yield family

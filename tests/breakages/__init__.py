@@ -1,0 +1,1 @@
+"""Rules broken on purpose, to see that a test notices each."""

@@ -1,0 +1,1 @@
+"""What must never be committed, and the search for it."""
