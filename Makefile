@@ -76,7 +76,9 @@ lock: $(DEV)  ## Choose versions anew and write requirements/*.txt.
 # The address may hold a password, so it travels in the environment, which `ps` does not show,
 # and is taken as typed: make expands nothing in it.
 .PHONY: demo
+ifdef CAMERA
 demo: export FEEDGATE_DEMO_CAMERA = $(value CAMERA)
+endif
 demo: $(RUNTIME)  ## Play the whole story and stay up (CAMERA=rtsp://… to use your own camera).
 	@$(BIN)/feedgate demo
 

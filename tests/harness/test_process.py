@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,10 @@ STARTS_A_SERVER = """
 import sys
 from pathlib import Path
 from tests.servers.process import ServerProcess
-server = ServerProcess("sleeper", ["sleep", "3600"], Path(sys.argv[1]))
+log = Path(sys.argv[1])
+server = ServerProcess("sleeper", ["sh", "-c", "echo up; exec sleep 3600"], log)
 server.start()
+server.wait_until(lambda: "up" in log.read_text())
 print(server.pid, flush=True)
 sys.stdin.read()
 """
@@ -34,6 +37,8 @@ def test_a_server_dies_with_the_run_that_was_killed(tmp_path: Path) -> None:
             run.kill()
             assert ended(server, within_s=10)
         finally:
+            if not ended(server, within_s=0):
+                signal.pidfd_send_signal(server, signal.SIGKILL)
             os.close(server)
 
 

@@ -1,6 +1,6 @@
 """The manners all HTTP APIs here share: strict bodies, versions as ETags, pages."""
 
-import unicodedata
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
 from uuid import UUID
@@ -16,24 +16,58 @@ from pydantic import (
     PlainSerializer,
     StringConstraints,
 )
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, core_schema
 
 from feedgate_kit.problems import Problem
 
 T = TypeVar("T")
 
-_STRICT_KINDS: Final = frozenset({"int", "float", "bool", "str"})
+_NOT_PLAIN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def plain_text(text: str) -> str:
+    """`text` if every database and log can hold it.
+
+    Raises:
+        ValueError: it holds a control character other than tab and line ends, or half a surrogate pair.
+    """
+    found = _NOT_PLAIN.search(text)
+    if found is not None:
+        raise ValueError(f"text without the control character U+{ord(found.group()):04X}")
+    return text
+
+
+def _plain_value(value: Any) -> Any:
+    """The same for every text in a JSON value."""
+    if isinstance(value, str):
+        plain_text(value)
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            _plain_value(key)
+            _plain_value(entry)
+    elif isinstance(value, list):
+        for entry in value:
+            _plain_value(entry)
+    return value
 
 
 def _strict(schema: Any) -> Any:
-    if isinstance(schema, dict):
-        walked = {key: _strict(value) for key, value in schema.items()}
-        if walked.get("type") in _STRICT_KINDS:
-            walked["strict"] = True
-        return walked
+    """A core schema that takes numbers, booleans and text only as such, and only plain text."""
     if isinstance(schema, list):
-        return [_strict(value) for value in schema]
-    return schema
+        return [_strict(entry) for entry in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kind = schema.get("type")
+    if kind == "function-after" and schema["function"]["function"] in {plain_text, _plain_value}:
+        return schema  # a field of a model that was here before
+    walked = {key: _strict(value) for key, value in schema.items()}
+    if kind in {"int", "float", "bool"}:
+        walked["strict"] = True
+    elif kind == "str":
+        return core_schema.no_info_after_validator_function(plain_text, {**walked, "strict": True})
+    elif kind == "any":
+        return core_schema.no_info_after_validator_function(_plain_value, walked)
+    return walked
 
 
 class ApiModel(BaseModel):
@@ -47,18 +81,6 @@ class ApiModel(BaseModel):
         # Python mode would refuse the texts that stand for times and UUIDs.
         schema: CoreSchema = _strict(handler(source))
         return schema
-
-
-def plain_text(text: str) -> str:
-    """`text` if every database and log can hold it.
-
-    Raises:
-        ValueError: it holds a control character other than tab and line feed, or half a surrogate pair.
-    """
-    for character in text:
-        if unicodedata.category(character) in {"Cc", "Cs"} and character not in "\t\n":
-            raise ValueError(f"text without the control character U+{ord(character):04X}")
-    return text
 
 
 def _canonical_uuid(text: str) -> str:
@@ -76,7 +98,8 @@ def _rfc3339(at: datetime) -> str:
 
 
 Text = Annotated[str, AfterValidator(plain_text)]
-"""Text without control characters. Give it a length: `Annotated[Text, Field(max_length=80)]`."""
+"""Text without control characters, for parameters; bodies refuse them in every text.
+Give it a length: `Annotated[Text, Field(max_length=80)]`."""
 
 Name = Annotated[
     str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True), AfterValidator(plain_text)

@@ -24,6 +24,62 @@ EVENTS_AT_ONCE = 200
 
 
 class _Untold:
+    def heartbeat_sent(self, as_of_us: int) -> None:
+        pass
+
+    def records_sent(self, count: int, *, again: bool) -> None:
+        pass
+
+
+class Publisher:
+    """Publishes one service's outbox while it holds the lock."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        outbox: Outbox,
+        bus: Bus,
+        clock: Clock,
+        state_topic: str | None,
+        metrics: Sent | None = None,
+        interval_s: float = HEARTBEAT_S,
+    ) -> None:
+        """Prepare; nothing happens before `run`.
+
+        Args:
+            database: where the outbox lies.
+            outbox: its tables and the service's name.
+            bus: where records go.
+            clock: stamps heartbeats.
+            state_topic: the one state topic this service owns; None if it only has events.
+            metrics: told of what was sent.
+            interval_s: between two heartbeats where nothing happens.
+        """
+        self.database = database
+        self.outbox = outbox
+        self.bus = bus
+        self.clock = clock
+        self.state_topic = state_topic
+        self.metrics = metrics or _Untold()
+        self.interval_s = interval_s
+        self.heartbeat_sent = asyncio.Event()
+        self.last_heartbeat_us: int | None = None
+
+    async def run(self) -> None:
+        """Wait for the lock, then publish until cancelled.
+
+        Raises:
+            LockLostError, BusError: start again; the next run reads everything back.
+        """
+        async with publisher_lock(self.database, f"publisher of {self.outbox.source}") as session:
+            wake_up = _WakeUp(self.database, self.interval_s)
+            async with asyncio.TaskGroup() as tasks:  # one failing ends this run whole, on purpose
+                tasks.create_task(wake_up.listen())
+                tasks.create_task(self._forward_events(wake_up))
+                if self.state_topic is not None:
+                    tasks.create_task(self._publish_state(self.state_topic, session, wake_up))
+
     async def _publish_state(self, topic: str, session: LockSession, wake_up: "_WakeUp") -> None:
         turns = StateTurns(
             database=self.database,

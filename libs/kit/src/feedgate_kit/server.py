@@ -209,8 +209,11 @@ async def serving(servers: Sequence[Server], listeners: Sequence[socket.socket])
         for server, listener in zip(servers, listeners, strict=True)
     ]
     try:
-        for server in servers:
+        for server, task in zip(servers, tasks, strict=True):
+            task.add_done_callback(lambda _, server=server: server.accepting.set())
             await server.accepting.wait()
+            if task.done():
+                await task
         yield
     finally:
         for server in servers:

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 from starlette.types import ASGIApp
 
+from feedgate_kit.body_limit import BodyLimit
 from feedgate_kit.identity.verifier import TokenVerifier
 from feedgate_kit.listening import Listen, open_listener
 from feedgate_kit.metrics import HttpMetrics, exposition
@@ -128,8 +129,8 @@ def _app(
         redoc_url=None,
         redirect_slashes=False,
         responses=PROBLEM_RESPONSES,
-        max_body_size=max_body_bytes,
     )
+    app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes)
     app.state.verifier = verifier
     install_problem_handlers(app, errors)
     return app

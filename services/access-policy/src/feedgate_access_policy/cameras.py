@@ -66,9 +66,10 @@ class Cameras:
         """Whether what was read may be relied on now."""
         return self._copy.is_fresh(skew_us=self.skew_us)
 
-    def age_us(self) -> int | None:
-        """Age of the newest heartbeat read; None before the first."""
-        return self._copy.age_us()
+    @property
+    def as_of_us(self) -> int | None:
+        """What the newest heartbeat read says; None before the first."""
+        return None if self._copy.freshness is None else self._copy.freshness.as_of_us
 
     @property
     def unreadable(self) -> int:

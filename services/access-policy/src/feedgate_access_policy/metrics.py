@@ -1,9 +1,10 @@
 """This service's metrics. No label names a camera, grant, person, agency, case or address."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from feedgate_access_policy.cameras import Cameras
 from feedgate_access_policy.decision_point import Answer
 from feedgate_kit.clock import MICROSECONDS
 
@@ -54,25 +55,24 @@ class AccessPolicyMetrics:
             "Above 0: that camera is denied until its next version; look for a version mismatch.",
             registry=registry,
         )
-        self.camera_age = Gauge(
-            "access_policy_camera_state_age_seconds",
-            "Age of the newest heartbeat of the camera topic; -1 before the first. "
-            "From 4 s on everything is denied: look at registry's publisher and the bus.",
+        self.camera_heartbeat_at = Gauge(
+            "access_policy_camera_heartbeat_timestamp_seconds",
+            "`as_of` of the newest heartbeat read from the camera topic; 0 before the first. "
+            "`time() -` this above 4: everything is denied; look at registry's publisher and the bus.",
             registry=registry,
         )
-        self.heartbeat_age = Gauge(
-            "access_policy_heartbeat_age_seconds",
-            "Age of the newest heartbeat this process sent on the grant topic; -1 where it sends none. "
-            "Above 4 s on every process: relays show nothing.",
+        self.heartbeat_at = Gauge(
+            "access_policy_heartbeat_timestamp_seconds",
+            "`as_of` of the last heartbeat acknowledged. `time() -` this above 2: pictures go dark at 4.",
             registry=registry,
         )
-        self.records_sent = Counter(
-            "access_policy_records_sent_total",
-            "Grant records sent, by whether they had to be sent again after a reading back.",
+        self.records_published = Counter(
+            "access_policy_state_records_published_total",
+            "Grant records sent. `again` is true for those sent anew because the topic held an older one: "
+            "any after start-up is a second publisher that wrote late.",
             ["again"],
             registry=registry,
         )
-        self._last_heartbeat_us: int | None = None
 
     def decided(self, answers: Iterable[Answer]) -> None:
         for answer in answers:
@@ -86,26 +86,13 @@ class AccessPolicyMetrics:
     def request_settled(self, state: str) -> None:
         self.requests.labels(state).inc()
 
-    # What the publisher tells (feedgate_kit.publisher.PublisherMetrics).
-
     def heartbeat_sent(self, as_of_us: int) -> None:
-        self._last_heartbeat_us = as_of_us
+        self.heartbeat_at.set(as_of_us / MICROSECONDS)
 
-    def records_sent_count(self, count: int, *, again: bool) -> None:
-        self.records_sent.labels("yes" if again else "no").inc(count)
+    def records_sent(self, count: int, *, again: bool) -> None:
+        self.records_published.labels(str(again).lower()).inc(count)
 
-    def watch_ages(
-        self, now_us: Callable[[], int], camera_age_us: Callable[[], int | None], unreadable: Callable[[], int]
-    ) -> None:
-        """Read ages at the moment of asking."""
-
-        def seconds(age_us: int | None) -> float:
-            return -1.0 if age_us is None else age_us / MICROSECONDS
-
-        def heartbeat_age() -> float:
-            last_us = self._last_heartbeat_us
-            return seconds(None if last_us is None else now_us() - last_us)
-
-        self.camera_age.set_function(lambda: seconds(camera_age_us()))
-        self.heartbeat_age.set_function(heartbeat_age)
-        self.unreadable.set_function(lambda: float(unreadable()))
+    def watch(self, cameras: Cameras) -> None:
+        """Read the state of the camera copy whenever somebody asks."""
+        self.camera_heartbeat_at.set_function(lambda: (cameras.as_of_us or 0) / MICROSECONDS)
+        self.unreadable.set_function(lambda: float(cameras.unreadable))

@@ -1,5 +1,7 @@
 """From the bus into the chain: decode, append, commit."""
 
+from collections.abc import Sequence
+
 import structlog
 
 from feedgate_audit.facts import Fact, fact_of
@@ -43,7 +45,7 @@ class Collector:
         finally:
             await consumer.close()
 
-    async def collect(self, batch: list[StoredRecord] | tuple[StoredRecord, ...]) -> None:
+    async def collect(self, batch: Sequence[StoredRecord]) -> None:
         """Add a batch to the chain in one transaction; what is no fact goes to the dead letters."""
         facts: list[Fact] = []
         for stored in batch:

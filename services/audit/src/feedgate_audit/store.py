@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Row, insert, select, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from feedgate_audit.chain import GENESIS, ChainEntry, link
@@ -71,7 +71,7 @@ class AuditStore:
 
     async def of_owner(
         self, owner: str, *, camera_id: str | None, without: Collection[str], before: int | None, limit: int
-    ) -> Sequence[Row[Any]]:
+    ) -> Sequence[Any]:
         """An owner's records, newest first.
 
         Args:
@@ -93,7 +93,7 @@ class AuditStore:
             rows = await connection.execute(question.order_by(_COLUMNS.position.desc()).limit(limit))
             return rows.all()
 
-    async def of_views(self, owner: str, view_ids: Collection[str]) -> Sequence[Row[Any]]:
+    async def of_views(self, owner: str, view_ids: Collection[str]) -> Sequence[Any]:
         """Everything recorded of these views of the owner's cameras, oldest first."""
         question = (
             select(_COLUMNS.position, _COLUMNS.value, _COLUMNS.view_id)

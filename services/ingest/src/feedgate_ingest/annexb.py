@@ -30,7 +30,8 @@ def split_nal_units(data: bytes) -> tuple[bytes, ...]:
     del head
     last = len(rest) - 1
     units = (
-        piece[:-1] if number < last and piece.endswith(b"\x00") else piece for number, piece in enumerate(rest)
+        piece[:-1] if number < last and piece.endswith(b"\x00") else piece
+        for number, piece in enumerate(rest)
     )
     return tuple(unit for unit in units if unit)
 

@@ -1,7 +1,8 @@
 """Ingest, put together."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -14,7 +15,7 @@ from feedgate_ingest.adapters.beating import beating
 from feedgate_ingest.adapters.pyav_camera import PyAvCamera, PyAvTimeouts
 from feedgate_ingest.adapters.registry_vault import RegistryVault
 from feedgate_ingest.adapters.system_resolver import SystemResolver
-from feedgate_ingest.adapters.wire import decode_demand, recall_state, state_record, state_version, unit_record
+from feedgate_ingest.adapters.wire import decode_demand, state_record, state_version, taken_back, unit_record
 from feedgate_ingest.arrival import Pulse
 from feedgate_ingest.board import Board
 from feedgate_ingest.metrics import IngestMetrics
@@ -47,58 +48,138 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
     registry = CollectorRegistry()
     metrics = IngestMetrics(registry)
     bus, clock = ports.bus, ports.clock
-    verifier = TokenVerifier([], clock)
-    cameras: StateCopy[CameraState] = StateCopy(protobuf_decoder(CameraState), clock)
     skew_us = round(settings.skew_s * MICROSECONDS)
-    metrics.observe_camera_state(lambda: _age_s(cameras), lambda: cameras.unreadable)
+    camera_states = bus.state_log(CAMERA_STATE)
+    demands, demands_set_aside = bus.event_log(DEMAND_EVENTS), bus.event_log(dead_letters(DEMAND_EVENTS))
+    board = Board(
+        bus.state_log(FEED_STATE),
+        partial(state_record, worker_id=settings.worker_id, clock=clock),
+        clock,
+        metrics,
+    )
+    tools = SessionTools(
+        camera=ports.camera,
+        vault=ports.vault,
+        resolver=ports.resolver,
+        pool_key=ports.pool_key,
+        own_networks=settings.load_own_networks(),
+        outlet=Outlet(bus.media_feed(ACCESS_UNITS), unit_record, metrics),
+        board=board,
+        metrics=metrics,
+        clock=clock,
+        generation=GENERATION,
+    )
+    worker = Worker(
+        pool=settings.pool,
+        cameras=_empty_copy(clock),
+        new_session=lambda target, attempts: Session(target, attempts, tools),
+        board=board,
+        clock=clock,
+        skew_us=skew_us,
+    )
+    metrics.observe_camera_state(lambda: _age_s(worker.cameras), lambda: worker.cameras.unreadable)
 
-    def is_fresh() -> bool:
-        return cameras.is_fresh(skew_us=skew_us)
+    async def follow_cameras() -> None:
+        # Until the new copy has read all there is, the old one counts for as long as it is fresh.
+        copy = _empty_copy(clock)
+
+        def on_change(_: Collection[str]) -> None:
+            worker.cameras = copy
+            worker.nudge()
+
+        await follow_state(camera_states, copy, on_change)
+
+    async def follow_demand() -> None:
+        await handle_events(
+            demands,
+            f"ingest-{settings.pool}",
+            decode_demand,
+            worker.take_demand,
+            demands_set_aside,
+            clock,
+            topic=DEMAND_EVENTS,
+        )
+
+    async def tell() -> None:
+        await board.recall(partial(taken_back, worker_id=settings.worker_id, clock=clock), state_version)
+        await board.run()
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        nonlocal cameras
-        board = Board(
-            bus.state_log(FEED_STATE),
-            partial(state_record, worker_id=settings.worker_id, clock=clock),
-            clock,
-            metrics,
-        )
-        tools = SessionTools(
-            camera=ports.camera,
-            vault=ports.vault,
-            resolver=ports.resolver,
-            pool_key=ports.pool_key,
-            own_networks=settings.load_own_networks(),
-            outlet=Outlet(bus.media_feed(ACCESS_UNITS), unit_record, metrics),
-            board=board,
-            metrics=metrics,
-            clock=clock,
-            generation=GENERATION,
-        )
-        worker = Worker(
+        tasks = {
+            "follow cameras": follow_cameras,
+            "follow demand": follow_demand,
+            "tell feed states": tell,
+            "keep streams connected": worker.run,
+        }
+        with beating(ports.pulse):
+            async with background(tasks, clock):
+                yield
+            await _send_last_words(board)
+
+    verifier = TokenVerifier([], clock)  # nobody logs in here
+    return Service(
+        name=NAME,
+        public=create_public_app(NAME, verifier),
+        internal=create_internal_app(NAME, verifier),
+        registry=registry,
+        lifespan=lifespan,
+        readiness=Readiness({"the owners' will, fresh": lambda: worker.cameras.is_fresh(skew_us=skew_us)}),
+    )
+
+
+def system_ports(
+    settings: IngestSettings,
+    bus: Bus,
+    clock: Clock,
+    token: TokenSource,
+    registry_transport: httpx.AsyncBaseTransport | None = None,
+) -> IngestPorts:
+    """The real world: cameras through PyAV, names through the system, sources from registry.
+
+    Args:
+        settings: of this service.
+        bus: opened and closed by its owner.
+        clock: the host's.
+        token: this service's own access tokens, with role `ingest`.
+        registry_transport: how to reach registry, where not over the network.
+    """
+    pulse = Pulse(clock)
+    pool_key = settings.load_pool_key()
+    timeouts = PyAvTimeouts(
+        describe_s=settings.describe_timeout_s,
+        open_s=settings.open_timeout_s,
+        read_s=settings.read_timeout_s,
+    )
+    return IngestPorts(
+        bus=bus,
+        camera=PyAvCamera(clock, pulse, timeouts),
+        vault=RegistryVault(
+            settings.registry_url,
+            token,
             pool=settings.pool,
-            cameras=cameras,
-            new_session=lambda target, attempts: Session(target, attempts, tools),
-            board=board,
-            clock=clock,
-            skew_us=skew_us,
-        )
+            key_id=pool_key.key_id,
+            transport=registry_transport,
+        ),
+        resolver=SystemResolver(),
+        pool_key=pool_key,
+        pulse=pulse,
+        clock=clock,
+    )
 
-        async def follow_cameras() -> None:
-            await follow_state(bus.state_log(CAMERA_STATE), cameras, lambda _: worker.nudge())
 
-        async def follow_demand() -> None:
-            await handle_events(
-                bus.event_log(DEMAND_EVENTS),
-                f"ingest-{settings.pool}",
-                decode_demand,
-                worker.take_demand,
-                bus.event_log(dead_letters(DEMAND_EVENTS)),
-                clock,
-                topic=DEMAND_EVENTS,
-            )
+async def _send_last_words(board: Board) -> None:
+    try:
+        async with asyncio.timeout(LAST_WORDS_S):
+            await board.send()
+    except (BusError, TimeoutError):
+        logger.warning("last feed states not sent; the next start takes them back")
 
-        async def tell() -> None:
-            await board.recall(partial(recall_state, worker_id=settings.worker_id, clock=clock), state_version)
-            await board.run()
+
+def _empty_copy(clock: Clock) -> StateCopy[CameraState]:
+    return StateCopy(protobuf_decoder(CameraState), clock)
+
+
+def _age_s(cameras: StateCopy[CameraState]) -> float:
+    age_us = cameras.age_us()
+    return math.inf if age_us is None else age_us / MICROSECONDS

@@ -58,7 +58,9 @@ class Board:
             self._said.pop(stream, None)
         self._count()
 
-    async def recall(self, read: Callable[[Record], FeedState | None], floor: Callable[[Record], int]) -> None:
+    async def recall(
+        self, read: Callable[[Record], FeedState | None], floor: Callable[[Record], int]
+    ) -> None:
         """Read what was said before this start, and take back what is no longer so.
 
         Args:

@@ -32,7 +32,7 @@ class IngestMetrics:
         )
         self.cameras = Gauge(
             "ingest_cameras",
-            "Demanded streams by phase. retrying: see ingest_runs_ended_total; refused: their owners must act.",
+            "Demanded streams by phase. retrying: see ingest_runs_ended_total; refused: owners must act.",
             ["phase"],
             registry=registry,
         )
@@ -44,7 +44,7 @@ class IngestMetrics:
         )
         self.unreadable_records = Gauge(
             "ingest_unreadable_camera_states",
-            "Camera records read since the start that did not parse. Each denies its camera: a producer is newer.",
+            "Camera records that did not parse. Each denies its camera: its producer is newer than this.",
             registry=registry,
         )
         for phase in Phase:

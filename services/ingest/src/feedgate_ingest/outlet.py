@@ -25,7 +25,7 @@ class Outlet:
     ) -> None:
         self._feed = feed
         self._to_record = to_record
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: deque[tuple[Lane, Record, bool]] = deque()
         self._is_woken = False
         self._published = metrics.access_units_published
@@ -34,7 +34,8 @@ class Outlet:
         self.dropped_hung_up = metrics.access_units_dropped.labels("hung_up")
 
     def open_lane(self) -> "Lane":
-        """A way for the pictures of one run."""
+        """A way for the pictures of one run. Called in the loop that will offer them."""
+        self._loop = asyncio.get_running_loop()
         return Lane(self)
 
     def put(self, lane: "Lane", unit: AccessUnit) -> None:
@@ -42,7 +43,7 @@ class Outlet:
         self._waiting.append((lane, self._to_record(unit), unit.is_random_access_point))
         # Read and set by several threads without a lock: at worst the loop is woken twice.
         # Never not at all, because it takes the mark off before it looks.
-        if not self._is_woken:
+        if not self._is_woken and self._loop is not None:
             self._is_woken = True
             self._loop.call_soon_threadsafe(self._offer_waiting)
 

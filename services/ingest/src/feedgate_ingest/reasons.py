@@ -94,11 +94,15 @@ TREATMENTS = {
     Reason.SHARING_STOPPED: _idle("No sharing authorisation is in force."),
     Reason.CAMERA_REMOVED: _idle("The owner has removed the camera."),
     Reason.CAMERA_UNKNOWN: _idle("The camera's record cannot be read; nothing is known of its owner's will."),
-    Reason.STATE_NOT_FRESH: _idle("It is not known whether the owner still shares; nothing is read until it is."),
+    Reason.STATE_NOT_FRESH: _idle(
+        "It is not known whether the owner still shares; nothing is read until it is."
+    ),
     Reason.RENDITION_UNAVAILABLE: _idle("This rendition of the camera does not exist."),
     Reason.WORKER_ENDED: _idle("The ingest worker was shut down."),
     Reason.SOURCE_CHANGED: _retrying("The source was changed; connecting to the new one.", Pace.AT_ONCE),
-    Reason.WORKER_PAUSED: _retrying("The ingest worker did not run for a moment; connecting anew.", Pace.AT_ONCE),
+    Reason.WORKER_PAUSED: _retrying(
+        "The ingest worker did not run for a moment; connecting anew.", Pace.AT_ONCE
+    ),
     Reason.UNREACHABLE: _retrying("The camera does not accept connections. Is it on, and is the port right?"),
     Reason.TIMED_OUT: _retrying("The camera did not answer in time."),
     Reason.NAME_UNRESOLVED: _retrying("The source's host name has no address."),
@@ -108,13 +112,19 @@ TREATMENTS = {
     Reason.PROTOCOL_ERROR: _retrying("The camera's answer is no RTSP that could be understood."),
     Reason.DROPPED_BY_CAMERA: _retrying("The camera ended the connection."),
     Reason.STALLED: _retrying("The camera stopped sending while connected."),
-    Reason.NO_KEYFRAME: _retrying("The camera sends no keyframes. Set an I-frame interval of 1 to 3 seconds."),
+    Reason.NO_KEYFRAME: _retrying(
+        "The camera sends no keyframes. Set an I-frame interval of 1 to 3 seconds."
+    ),
     Reason.CAMERA_CLOCK_STEPPED: _retrying("The camera's picture times jumped."),
     Reason.INTERNAL_ERROR: _retrying("The ingest worker failed on this camera; its log says more."),
     Reason.WRONG_PASSWORD: _refused("The camera refuses the user name or password."),
     Reason.PASSWORD_NEEDED: _refused("The camera asks for a user name and password; the source has none."),
-    Reason.UNSUPPORTED_AUTHENTICATION: _refused("The camera asks for a login other than Basic or Digest with MD5."),
-    Reason.CREDENTIALS_TOO_LONG: _refused("User name and password are too long together; allowed 127 bytes, encoded."),
+    Reason.UNSUPPORTED_AUTHENTICATION: _refused(
+        "The camera asks for a login other than Basic or Digest with MD5."
+    ),
+    Reason.CREDENTIALS_TOO_LONG: _refused(
+        "User name and password are too long together; allowed 127 bytes, encoded."
+    ),
     Reason.FORBIDDEN: _refused("The camera forbids this user to see the stream."),
     Reason.NO_SUCH_PATH: _refused("The camera has no stream at the source's path."),
     Reason.NO_VIDEO: _refused("The source has no video track."),

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 
 from feedgate_contracts.digest import GENESIS, length_prefixed, picture_digest
 from feedgate_ingest.access_unit import AccessUnit, Epoch
-from feedgate_ingest.annexb import NalType, is_random_access_point, merge_parameter_sets, nal_type, parameter_sets_of
+from feedgate_ingest.annexb import (
+    NalType,
+    is_random_access_point,
+    merge_parameter_sets,
+    nal_type,
+    parameter_sets_of,
+)
 from feedgate_ingest.picture import Picture, Track
 from feedgate_ingest.quality import Quality, QualityMeter
 from feedgate_ingest.reasons import FeedError, Reason

@@ -80,7 +80,7 @@ class Session:
             await self._attempt()
 
     async def _until_due(self) -> None:
-        """Leave the camera alone for as long as its last runs ask for, or until its owner changed something."""
+        """Leave the camera alone as long as its last runs ask for, or until its owner changed something."""
         left_s = self._attempts.due_at_s - self._tools.clock.monotonic_s()
         if left_s <= 0:
             return

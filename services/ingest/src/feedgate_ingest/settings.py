@@ -25,7 +25,7 @@ class IngestSettings(ServiceSettings):
     """Name of that key in registry's pools file; left out, the one that is made from the key itself."""
 
     worker_id: str = Field(default_factory=socket.gethostname, min_length=1, max_length=120)
-    """Who speaks in feed states. Keep it over restarts: a worker that comes back takes back its own last words."""
+    """Who speaks in feed states. Keep it over restarts: a worker takes back its own last words."""
 
     registry_url: str = "http://127.0.0.1:8081"
     """Registry's internal port, where sealed sources are fetched at connect."""
@@ -49,7 +49,7 @@ class IngestSettings(ServiceSettings):
     """How long it may then take to begin playing. A hang-up during that time waits for it."""
 
     read_timeout_s: float = Field(default=2.0, gt=0, le=10)
-    """How long a playing camera may be silent before it counts as stalled; also the longest a hang-up takes."""
+    """How long a playing camera may be silent before it counts as stalled; the longest a hang-up takes."""
 
     @field_validator("own_networks")
     @classmethod

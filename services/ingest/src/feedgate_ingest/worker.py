@@ -13,7 +13,7 @@ from feedgate_ingest.feed_state import idle
 from feedgate_ingest.pauses import Attempts, PausePlan
 from feedgate_ingest.reasons import Reason
 from feedgate_ingest.session import Session
-from feedgate_kit.clock import MICROSECONDS, Clock
+from feedgate_kit.clock import Clock
 from feedgate_kit.state_copy import StateCopy
 
 TICK_S = 0.25

@@ -48,6 +48,7 @@ class RelayWebSocketProtocol(WebSocketsSansIOProtocol):
         # Without extensions: compressing coded video costs a window per viewer and gains nothing.
         self.conn = ServerProtocol(extensions=None, max_size=MAXIMUM_MESSAGE_BYTES, logger=self.logger)
         self.can_write = False
+        self.lost = False
         self.on_writable: Callable[[], None] = _nothing
         self.on_lost: Callable[[], None] = _nothing
         self._begun = False
@@ -123,6 +124,7 @@ class RelayWebSocketProtocol(WebSocketsSansIOProtocol):
         self._ending = True
         self._settle()
         super().connection_lost(exc)
+        self.lost = True
         self.on_lost()
 
     def _settle(self) -> None:

@@ -119,6 +119,11 @@ class Delivery:
         """Whether pictures may be written: the media socket is there, and its view's record is acknowledged."""
         return self._connection is not None
 
+    @property
+    def blocked(self) -> bool:
+        """Whether the socket does not take what was written last."""
+        return self._connection is not None and not self._connection.can_write
+
     def begin(self, connection: Connection) -> None:
         """Write to this connection from now on."""
         self._connection = connection

@@ -76,6 +76,7 @@ class GrantEvents:
             if self._told == (code, reason):
                 return
             self._told = (code, reason)
+            self.flush()
             view_id = ""
         event = self._event()
         event.notice.CopyFrom(Notice(code=code, reason=reason, detail=detail, view_id=view_id))

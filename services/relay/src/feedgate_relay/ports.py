@@ -30,6 +30,8 @@ class Connection(Protocol):
 
     can_write: bool
     """Open, and everything written before has reached the kernel."""
+    lost: bool
+    """It has ended."""
     on_writable: Callable[[], None]
     """Called when `can_write` turns True again."""
     on_lost: Callable[[], None]

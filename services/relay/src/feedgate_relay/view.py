@@ -106,9 +106,9 @@ class View:
         self._used_pictures = 0
         self._counted = (0, 0)
         self._ended_s = 0.0
-        self._end_reason = ""
-        self._record_closed_at_us: int | None = None
-        self._committed_at_us: int | None = None
+        self.end_reason = ""
+        self._closing: tuple[int | None, int] | None = None  # commit and reading of the record that ends it
+        self._finished = False
         notices.on_lost = self._notices_lost
 
     # In the order of a view's life.
@@ -140,6 +140,9 @@ class View:
         """The media socket is there: put the view on record, then let pictures flow."""
         self._media = connection
         connection.on_lost = self._media_lost
+        if connection.lost:
+            self._media_lost()
+            return
         try:
             await self.audit.started()
         except FeedgateError:
@@ -176,12 +179,12 @@ class View:
     def records_changed(self, committed_at_us: int | None) -> None:
         """The camera's or the grant's record has changed; `committed_at_us` is when, where that is known."""
         was_live = self.right_is_live
-        self._committed_at_us = committed_at_us
+        self._closing = (committed_at_us, self._clock.now_us()) if was_live else None
         self.reassess()
-        if was_live and not self.right_is_live:
-            self._record_closed_at_us = self._clock.now_us()
-            if not self.ended:
+        if not self.ended:
+            if not self.right_is_live:
                 self._observe_dark()
+            self._closing = None
 
     def check(self) -> None:
         """What time alone changes; called a few times a second."""
@@ -212,14 +215,11 @@ class View:
         if not self.ended:
             self._notices.write(lease_frame(self._number))
             self._number += 1
+            self._metrics.leases.inc()
             self._count_pictures()
 
     def extend(self, ticket: Ticket) -> None:
-        """Watch on with a later ticket of the same operator, grant and stream.
-
-        Raises:
-            TicketError: by the caller, where it is another's.
-        """
+        """Watch on with a later ticket, which the caller has found to be for the same view."""
         self.view_until_us = max(self.view_until_us, ticket.view_until_us)
         self._say({"type": "ticket", "accepted": True, "view_until": wire_time(self.view_until_us)})
         self.reassess()
@@ -265,7 +265,7 @@ class View:
         self.ended = True
         self.right_is_live = False
         self._ended_s = self._clock.monotonic_s()
-        self._end_reason = reason
+        self.end_reason = reason
         self.delivery.window = shut_window(Shut(code, reason))
         self.delivery.cease()
         self._tell(code, reason, sentence(reason))
@@ -343,13 +343,12 @@ class View:
         troubled = feed is not None and feed.phase in {FEED_PHASE_RETRYING, FEED_PHASE_REFUSED}
         if silent_s >= (LOST_AND_SAID_AFTER_S if troubled else LOST_AFTER_S):
             self._cover_lost(feed if troubled else None)
-        elif not delivery.shown:
-            if not delivery.join(self.hub.gop.pictures) and self._covered is None:
+        elif delivery.shown:
+            if now_s - max(delivery.last_picture_s, self._live_since_s) >= LOST_AFTER_S:
                 self._cover_waiting()
-            elif not delivery.shown and self._covered is not None and self._covered[0] not in _SEEKING:
+        elif delivery.needs_keyframe and not delivery.join(self.hub.gop.pictures):
+            if self._covered is None or self._covered[0] not in _SEEKING:
                 self._cover_waiting()
-        elif now_s - max(delivery.last_picture_s, self._live_since_s) >= LOST_AFTER_S:
-            self._cover_waiting()
 
     def _cover_lost(self, feed: FeedState | None) -> None:
         if feed is None:
@@ -360,7 +359,8 @@ class View:
     def _cover_waiting(self) -> None:
         interval_s = self.hub.keyframe_interval_s
         more = "" if interval_s is None else f" They come every {interval_s:.1f} s."
-        self._cover(NOTICE_CODE_WAITING_FOR_KEYFRAME, self.delivery.last_refusal or Reason.NO_KEYFRAME, more)
+        why = Reason.VIEWER_TOO_SLOW if self.delivery.blocked else self.delivery.last_refusal
+        self._cover(NOTICE_CODE_WAITING_FOR_KEYFRAME, why or Reason.NO_KEYFRAME, more)
 
     def _warn_of_end(self, window: Window) -> None:
         if self._expiring_told_us == window.closes_at_us or window.closes_because is None:
@@ -400,7 +400,7 @@ class View:
         self._number += 1
 
     def _end_notices(self) -> None:
-        reason = self._end_reason
+        reason = self.end_reason
         self._notices.end(close_code(reason), reason, DARK_WITHIN_S)
 
     def _notices_lost(self) -> None:
@@ -416,15 +416,21 @@ class View:
 
     def _finish(self) -> None:
         """Nothing more of this view reaches the kernel: say when that was."""
+        if self._finished:
+            return
+        self._finished = True
         self._count_pictures()
-        if self._record_closed_at_us is not None:
-            self._observe_dark()
-        self.audit.ended(self._usage(), self._end_reason, self.delivery.last_byte_at_us)
+        self._observe_dark()
+        self.audit.ended(self._usage(), self.end_reason, self.delivery.last_byte_at_us)
 
     def _observe_dark(self) -> None:
-        if self._committed_at_us is not None and self._record_closed_at_us is not None:
-            dark_us = max(self._record_closed_at_us, self.delivery.last_byte_at_us)
-            self._metrics.withdrawal_to_dark.observe(max(0, dark_us - self._committed_at_us) / MICROSECONDS)
+        if self._closing is None:
+            return
+        committed_at_us, closed_at_us = self._closing
+        self._closing = None
+        if committed_at_us is not None:
+            dark_us = max(closed_at_us, self.delivery.last_byte_at_us)
+            self._metrics.withdrawal_to_dark.observe(max(0, dark_us - committed_at_us) / MICROSECONDS)
 
     def _usage(self) -> Usage:
         delivery = self.delivery
@@ -439,7 +445,6 @@ class View:
         self._counted = (self.delivery.pictures, self.delivery.bytes)
         self._metrics.pictures_out.inc(self._counted[0] - pictures)
         self._metrics.bytes_out.inc(self._counted[1] - size)
-        self._metrics.leases.inc()
 
 
 _SEEKING: Final = frozenset({NOTICE_CODE_WAITING_FOR_KEYFRAME, NOTICE_CODE_CAMERA_LOST})

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from feedgate_kit.body_limit import BodyLimit
 from feedgate_kit.problems import Problem, install_problem_handlers
 from feedgate_kit.tokens import LocalIssuer
 from feedgate_tools.issuer.grants import OAuthError, find_account, read_request
@@ -25,7 +26,8 @@ class IssuingRealm:
 
 def create_app(realms: Mapping[str, IssuingRealm]) -> FastAPI:
     """The app of all realms, each under `/realms/<path>`."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, max_body_size=8192)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.add_middleware(BodyLimit, max_body_bytes=8192)
     install_problem_handlers(app)
     router = APIRouter(prefix="/realms/{path}")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -143,7 +143,7 @@ class EmbeddedEventLog:
         members.append(consumer)
         return consumer
 
-    async def tail(self, after: str | None) -> AsyncIterator[StoredRecord]:
+    async def tail(self, after: str | None) -> AsyncGenerator[StoredRecord, None]:
         await self._shelf.open()
         cursor = _Cursor(self._shelf, after=self._shelf.end if after is None else await self._place(after))
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
@@ -59,7 +59,7 @@ class KafkaEventLog:
         self._readers = {opened.poller, *(known for known in self._readers if not known.closed)}
         return opened
 
-    async def tail(self, after: str | None) -> AsyncIterator[StoredRecord]:
+    async def tail(self, after: str | None) -> AsyncGenerator[StoredRecord, None]:
         name = self._topic.name
         count = await self._control.partitions(name)
         partitions = [TopicPartition(name, number) for number in range(count)]

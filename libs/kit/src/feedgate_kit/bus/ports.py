@@ -4,7 +4,7 @@ Every back guarantees order per key and at-least-once delivery, and nothing
 else; one contract suite asks the same questions of all of them.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
 from feedgate_kit.bus.record import Record, StoredRecord
@@ -86,8 +86,8 @@ class EventLog(Protocol):
         """A member of `group`, which starts at the log's first record where it has committed nothing."""
         ...
 
-    def tail(self, after: str | None) -> AsyncIterator[StoredRecord]:
-        """Records after the position `after`, then new ones as they come.
+    def tail(self, after: str | None) -> AsyncGenerator[StoredRecord, None]:
+        """Records after the position `after`, then new ones as they come. Close it: `aclosing`.
 
         Args:
             after: a position this log gave out, or None for new records only.

@@ -177,7 +177,8 @@ class _Connection:
         if version != "RTSP/1.0" or len(status) != 3 or not (status.isascii() and status.isdigit()):
             raise FeedError(Reason.PROTOCOL_ERROR)
         headers = tuple(
-            (name.strip().lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)
+            (name.strip().lower(), value.strip())
+            for name, _, value in (line.partition(":") for line in lines)
         )
         length = next((value for name, value in headers if name == "content-length"), "0")
         if not (length.isascii() and length.isdigit()) or int(length) > MOST_BODY_BYTES:

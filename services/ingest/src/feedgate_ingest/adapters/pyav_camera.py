@@ -5,6 +5,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 from urllib.parse import quote
 
 import av
@@ -32,6 +33,21 @@ OPTIONS = {
 }
 MOST_USERINFO_BYTES = 127
 """libavformat cuts longer credentials (`char auth[128]` in rtsp.c)."""
+
+_OPENING_REASONS: tuple[tuple[type[av.error.FFmpegError], Reason], ...] = (
+    (av.error.HTTPUnauthorizedError, Reason.UNSUPPORTED_AUTHENTICATION),
+    (av.error.HTTPForbiddenError, Reason.FORBIDDEN),
+    (av.error.HTTPNotFoundError, Reason.NO_SUCH_PATH),
+    (av.error.ExitError, Reason.TIMED_OUT),
+    (av.error.TimeoutError, Reason.TIMED_OUT),
+    (av.error.ConnectionRefusedError, Reason.UNREACHABLE),
+    (av.error.EOFError, Reason.DROPPED_BY_CAMERA),
+    (av.error.ConnectionResetError, Reason.DROPPED_BY_CAMERA),
+    (av.error.BrokenPipeError, Reason.DROPPED_BY_CAMERA),
+    (av.error.InvalidDataError, Reason.PROTOCOL_ERROR),
+)
+
+VideoPacket: TypeAlias = "av.packet.Packet[av.VideoStream]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +105,16 @@ class _Reader:
 
         # A daemon, so that a camera in mid-read does not hold up the process's end.
         threading.Thread(target=read, name="camera", daemon=True).start()
-        cancelled: asyncio.CancelledError | None = None
         while not ended.done():
             try:
                 await asyncio.shield(ended)
-            except asyncio.CancelledError as error:
+            except asyncio.CancelledError:
                 self._hang_up = True
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
-        if (error := ended.result()) is not None:
-            raise error
+        if self._hang_up:
+            raise asyncio.CancelledError
+        failure = ended.result()
+        if failure is not None:
+            raise failure
 
     def _read_guarded(self) -> BaseException | None:
         try:
@@ -112,7 +127,9 @@ class _Reader:
         arrivals = Arrivals(self._clock, self._pulse)
         container = self._open()
         try:
-            stream = next((each for each in container.streams.video if each.codec_context.name == "h264"), None)
+            stream = next(
+                (each for each in container.streams.video if each.codec_context.name == "h264"), None
+            )
             if stream is None:
                 raise FeedError(Reason.UNSUPPORTED_CODEC)
             extradata = stream.codec_context.extradata or b""
@@ -134,7 +151,7 @@ class _Reader:
         raise FeedError(reason)
 
     def _forward(
-        self, container: av.container.InputContainer, packets: Iterator[av.packet.Packet], arrivals: Arrivals
+        self, container: av.container.InputContainer, packets: Iterator[VideoPacket], arrivals: Arrivals
     ) -> None:
         take, monotonic_s, read_s = self._taker.take, self._clock.monotonic_s, self._timeouts.read_s
         clock_zero_us = 0
@@ -161,7 +178,7 @@ class _Reader:
             )
 
 
-def _next(packets: Iterator[av.packet.Packet]) -> av.packet.Packet:
+def _next(packets: Iterator[VideoPacket]) -> VideoPacket:
     try:
         packet = next(packets, None)
     except av.error.ExitError:
@@ -179,25 +196,7 @@ def _next(packets: Iterator[av.packet.Packet]) -> av.packet.Packet:
 
 def _opening_reason(error: av.error.FFmpegError) -> Reason:
     """Why the second asking failed where the first, a moment ago, did not."""
-    match error:
-        case av.error.HTTPUnauthorizedError():
-            return Reason.UNSUPPORTED_AUTHENTICATION
-        case av.error.HTTPForbiddenError():
-            return Reason.FORBIDDEN
-        case av.error.HTTPNotFoundError():
-            return Reason.NO_SUCH_PATH
-        case av.error.HTTPError():
-            return Reason.CAMERA_ERROR
-        case av.error.ExitError() | av.error.TimeoutError():
-            return Reason.TIMED_OUT
-        case av.error.ConnectionRefusedError():
-            return Reason.UNREACHABLE
-        case av.error.EOFError() | av.error.ConnectionResetError() | av.error.BrokenPipeError():
-            return Reason.DROPPED_BY_CAMERA
-        case av.error.InvalidDataError():
-            return Reason.PROTOCOL_ERROR
-        case _:
-            return Reason.CAMERA_ERROR
+    return next((reason for kind, reason in _OPENING_REASONS if isinstance(error, kind)), Reason.CAMERA_ERROR)
 
 
 def _check_credentials(url: RtspUrl) -> None:

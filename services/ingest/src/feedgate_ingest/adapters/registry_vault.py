@@ -8,6 +8,8 @@ from feedgate_ingest.source import SealedSource
 from feedgate_kit.addresses import parse_networks
 from feedgate_kit.tokens import TokenSource, TokenUnavailableError
 
+TIMEOUT_S = 5.0
+
 
 class _Answer(BaseModel):
     camera_id: str
@@ -20,27 +22,41 @@ class _Answer(BaseModel):
 class RegistryVault:
     """A `SourceVault`: `POST /internal/v1/cameras/{id}/source` as a service with role `ingest`."""
 
-    def __init__(self, client: httpx.AsyncClient, token: TokenSource, *, pool: str, key_id: str) -> None:
-        """Hands over sources sealed to one pool's key.
+    def __init__(
+        self,
+        registry_url: str,
+        token: TokenSource,
+        *,
+        pool: str,
+        key_id: str,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """Fetch sources that were sealed to one pool's key.
 
         Args:
-            client: with registry's internal base URL, or its app behind an ASGI transport; closed by its owner.
+            registry_url: of registry's internal port.
             token: this service's own.
             pool: this worker's.
             key_id: of the key it can open with.
+            transport: how to reach registry, where not over the network.
         """
-        self._client = client
+        self._url = registry_url
         self._token = token
-        self._pool = pool
-        self._key_id = key_id
+        self._question = {"pool": pool, "key_id": key_id}
+        self._transport = transport
 
     async def fetch(self, camera_id: str) -> SealedSource:
         try:
-            response = await self._client.post(
-                f"/internal/v1/cameras/{camera_id}/source",
-                json={"pool": self._pool, "key_id": self._key_id},
-                headers={"authorization": f"Bearer {await self._token()}"},
-            )
+            token = await self._token()
+            # Asked once per connection to a camera, so none is kept to registry; and no proxy is used.
+            async with httpx.AsyncClient(
+                base_url=self._url, transport=self._transport, timeout=TIMEOUT_S, trust_env=False
+            ) as client:
+                response = await client.post(
+                    f"/internal/v1/cameras/{camera_id}/source",
+                    json=self._question,
+                    headers={"authorization": f"Bearer {token}"},
+                )
         except (httpx.HTTPError, TokenUnavailableError) as error:
             raise FeedError(Reason.SOURCE_UNAVAILABLE, f"It failed with {type(error).__name__}.") from None
         if response.is_client_error:

@@ -8,8 +8,8 @@ from feedgate_contracts.demand.v1.demand_pb2 import StreamDemanded
 from feedgate_contracts.feed.v1 import feed_pb2
 from feedgate_contracts.media.v1 import access_unit_pb2
 from feedgate_ingest.access_unit import TICKS_PER_SECOND, AccessUnit, Stream, StreamNameError
-from feedgate_ingest.feed_state import FeedState
-from feedgate_ingest.reasons import Phase
+from feedgate_ingest.feed_state import FeedState, idle
+from feedgate_ingest.reasons import Phase, Reason
 from feedgate_kit.bus.cloudevents import headers_for, media_headers
 from feedgate_kit.bus.record import VERSION_HEADER, Record
 from feedgate_kit.clock import Clock
@@ -77,14 +77,21 @@ def state_record(state: FeedState, *, version: int, worker_id: str, clock: Clock
     return Record(state.stream, message.SerializeToString(), {**headers, VERSION_HEADER: str(version)})
 
 
-def read_state(record: Record) -> tuple[feed_pb2.FeedState, int] | None:
-    """A feed state with its version; None where either cannot be read."""
+def state_version(record: Record) -> int:
+    """The version of a state record; 0 where it has none that can be read."""
     version = record.headers.get(VERSION_HEADER, "")
+    return int(version) if version.isascii() and version.isdigit() else 0
+
+
+def taken_back(record: Record, *, worker_id: str, clock: Clock) -> FeedState | None:
+    """What is to be said now instead of what this worker said in an earlier life, if anything."""
     try:
         message = feed_pb2.FeedState.FromString(record.value)
     except DecodeError:
         return None
-    return (message, int(version)) if version.isascii() and version.isdigit() else None
+    if message.worker_id != worker_id or message.phase == feed_pb2.FEED_PHASE_IDLE:
+        return None
+    return idle(record.key, Reason.WORKER_ENDED, clock.now_us())
 
 
 def decode_demand(record: Record) -> StreamDemanded:

@@ -1,0 +1,44 @@
+"""Every setting of one box. Environment variables begin with `FEEDGATE_UP_`."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from feedgate_kit.addresses import parse_networks
+from feedgate_kit.settings import ServiceSettings, settings_of
+
+
+class UpSettings(ServiceSettings):
+    """Those all services share, and what only one box needs. It has no `bus` or database to choose."""
+
+    model_config = settings_of("up")
+
+    skew_s: float = Field(default=0.0, ge=0, le=5)
+    """One process has one clock."""
+
+    pool: str = Field(default="local", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    """Name of the one ingest pool: the network this box stands in."""
+
+    allowed_networks: tuple[str, ...] = ()
+    """Networks that cameras may be pulled from, as a JSON list like `["192.168.7.0/24"]`.
+
+    Empty: public addresses only. The cameras of a site are on its private network: name exactly that.
+    """
+
+    packs_folder: Path | None = None
+    """Jurisdiction packs to load instead of those that come with this version."""
+
+    def own_hosts(self) -> dict[str, str]:
+        """Both binds: the bus and the databases are this process's own files."""
+        return {
+            self.setting_name("public_host"): self.public_host,
+            self.setting_name("internal_host"): self.internal_host,
+        }
+
+    def check_networks(self) -> None:
+        """Refuse what is no network.
+
+        Raises:
+            ValueError: one of them is none.
+        """
+        parse_networks(self.allowed_networks)

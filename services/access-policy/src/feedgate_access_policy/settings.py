@@ -1,0 +1,35 @@
+"""Every setting of access-policy. Environment variables begin with `FEEDGATE_ACCESS_POLICY_`."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from feedgate_kit.settings import ServiceSettings, settings_of
+
+
+class AccessPolicySettings(ServiceSettings):
+    """Those all services share, and what only access-policy needs."""
+
+    model_config = settings_of("access-policy")
+
+    operator_pseudonym_key: SecretStr = Field(min_length=32)
+    """Secret under which operators are pseudonymised; known to no other service.
+
+    At least 32 characters of randomness. Changing it makes every person a new one:
+    open grants can no longer be used, and old decisions are told apart by the
+    `people` table only.
+    """
+
+    ticket_key_file: Path
+    """Ed25519 private key that signs tickets, PKCS #8 in PEM, readable by this service only."""
+
+    more_ticket_key_files: tuple[Path, ...] = ()
+    """Further keys that relays should believe, as a JSON list: the next key before it signs, the last one
+    for a minute after. Relays ask for the public halves at `/internal/v1/ticket-keys`."""
+
+    packs_folder: Path | None = None
+    """Jurisdiction packs to load instead of those that come with this version."""
+
+    upkeep_interval_s: float = Field(default=1.0, gt=0, le=60)
+    """How often grants and requests whose time is over are put on record, in seconds. Relays keep the
+    time by themselves; this only says how soon the record follows."""

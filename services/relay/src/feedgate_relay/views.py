@@ -1,0 +1,320 @@
+"""All open views: opened by tickets, touched by records, told by timers."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Collection, Iterable
+from typing import Final
+
+import structlog
+
+from feedgate_contracts.camera.v1.camera_pb2 import CameraState
+from feedgate_contracts.frame.v1.frame_pb2 import (
+    NOTICE_CODE_NOT_FRESH,
+    NOTICE_CODE_VIEW_ENDED,
+    FrameEvent,
+)
+from feedgate_contracts.grant.v1.grant_pb2 import GrantState
+from feedgate_kit.bus.cloudevents import headers_for
+from feedgate_kit.bus.ports import Bus
+from feedgate_kit.bus.record import Record
+from feedgate_kit.clock import Clock
+from feedgate_kit.errors import FeedgateError
+from feedgate_kit.ids import new_id
+from feedgate_kit.supervise import supervise
+from feedgate_kit.topics import ACCESS_UNITS, frame_events
+from feedgate_relay.admission import Limits
+from feedgate_relay.audit_trail import ViewAudit
+from feedgate_relay.frame_events import GrantEvents
+from feedgate_relay.hub import StreamHub
+from feedgate_relay.metrics import RelayMetrics
+from feedgate_relay.outgoing import Outgoing
+from feedgate_relay.ports import Connection
+from feedgate_relay.reasons import Reason
+from feedgate_relay.states import CommittedCopy, States
+from feedgate_relay.ticket import Ticket, TicketError, UsedTickets
+from feedgate_relay.view import View
+from feedgate_relay.windows import Shut, open_window
+
+LEASE_S: Final = 1.0
+CHECK_S: Final = 0.25
+RECORDS_WITHIN_S: Final = 2.0
+"""How long a ticket may be ahead of the records it rests on; they come by another way."""
+
+logger = structlog.get_logger(__name__)
+
+
+class RefusedError(FeedgateError):
+    """No view is opened. `reason` is told to who asked."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"no view: {reason}")
+        self.reason = reason
+
+
+class Views:
+    """The views of this relay, and the streams they look at."""
+
+    def __init__(
+        self,
+        *,
+        bus: Bus,
+        clock: Clock,
+        limits: Limits,
+        states: States,
+        outgoing: Outgoing,
+        metrics: RelayMetrics,
+        maximum: int,
+    ) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._limits = limits
+        self._states = states
+        self._outgoing = outgoing
+        self._metrics = metrics
+        self._maximum = maximum
+        self._used = UsedTickets()
+        self._views: dict[str, View] = {}
+        self._by_camera: dict[str, dict[str, View]] = {}
+        self._by_grant: dict[str, dict[str, View]] = {}
+        self._by_secret: dict[str, View] = {}
+        self._ending: list[View] = []
+        self._hubs: dict[str, tuple[StreamHub, asyncio.Task[None]]] = {}
+        self._events: dict[str, GrantEvents] = {}
+        self._closed = False
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when what is demanded may have changed."""
+        states.on_cameras = self._cameras_changed
+        states.on_grants = self._grants_changed
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def demanded(self) -> Collection[str]:
+        """Streams that somebody may and does look at."""
+        return {view.ticket.stream for view in self._views.values() if view.demands}
+
+    async def open(self, ticket: Ticket, notices: Connection) -> View:
+        """Open a view and greet it.
+
+        Raises:
+            TicketError: the ticket was used before.
+            RefusedError: there is no right, or no room.
+        """
+        self._used.use(ticket, self._clock.now_us())
+        await self._states.settled(lambda: not self._records_lag(ticket), RECORDS_WITHIN_S)
+        shut = self._shut(ticket)
+        grant = self._states.grants.get(ticket.grant_id)
+        camera = self._states.cameras.get(ticket.camera_id)
+        refusal = self._refusal(shut)
+        if refusal is not None or grant is None:
+            reason = refusal or Reason.RECORD_MISSING
+            audit = ViewAudit(
+                view_id="", ticket=ticket, grant=grant, camera=camera, clock=self._clock, outgoing=self._outgoing
+            )
+            audit.refused(reason)
+            raise RefusedError(reason)
+        view_id = new_id()
+        view = View(
+            view_id=view_id,
+            ticket=ticket,
+            grant=grant,
+            notices=notices,
+            hub=self._hub(ticket.stream),
+            states=self._states,
+            events=self._grant_events(ticket),
+            audit=ViewAudit(
+                view_id=view_id,
+                ticket=ticket,
+                grant=grant,
+                camera=camera,
+                clock=self._clock,
+                outgoing=self._outgoing,
+            ),
+            clock=self._clock,
+            limits=self._limits,
+            metrics=self._metrics,
+            on_ended=self._ended,
+        )
+        self._views[view_id] = view
+        self._by_camera.setdefault(ticket.camera_id, {})[view_id] = view
+        self._by_grant.setdefault(ticket.grant_id, {})[view_id] = view
+        view.hub.add(view.delivery)
+        self._metrics.views_open.set(len(self._views))
+        secret = secrets.token_urlsafe(32)
+        self._by_secret[secret] = view
+        view.greet(secret)
+        logger.info("view opened", view_id=view_id, grant_id=ticket.grant_id)
+        return view
+
+    def claim(self, secret: str) -> View:
+        """The view whose media socket this secret opens, once.
+
+        Raises:
+            RefusedError: it opens none, or not any more.
+        """
+        view = self._by_secret.pop(secret, None)
+        if view is None or not view.wants_media:
+            raise RefusedError(Reason.SECRET_REFUSED)
+        return view
+
+    async def open_media(self, view: View, connection: Connection) -> None:
+        """Let the view's pictures flow over this connection."""
+        await view.open_media(connection)
+        self.on_change()
+
+    def extend(self, view: View, ticket: Ticket) -> None:
+        """A ticket sent in-band: the same operator may watch on.
+
+        Raises:
+            TicketError: it is for another view, or was used before.
+        """
+        own = view.ticket
+        if (ticket.operator, ticket.agency, ticket.grant_id, ticket.stream) != (
+            own.operator,
+            own.agency,
+            own.grant_id,
+            own.stream,
+        ):
+            raise TicketError(Reason.TICKET_MISMATCH, "the ticket is for another view")
+        self._used.use(ticket, self._clock.now_us())
+        view.extend(ticket)
+        self.on_change()
+
+    def check(self) -> None:
+        """What time alone changes."""
+        for view in list(self._views.values()):
+            view.check()
+        self._ending = [view for view in self._ending if not view.close_when_due()]
+        if self._by_secret:
+            self._by_secret = {secret: view for secret, view in self._by_secret.items() if view.wants_media}
+        if self._views and not any(view.right_is_live for view in self._views.values()):
+            for hub, _ in self._hubs.values():
+                hub.forget_pictures()
+        self.on_change()
+
+    def lease(self) -> None:
+        """Tell every page that what it was told still holds."""
+        for view in list(self._views.values()):
+            view.lease()
+
+    async def run_checks(self) -> None:
+        """Check a few times a second until cancelled."""
+        while True:
+            await asyncio.sleep(CHECK_S)
+            self.check()
+
+    async def run_leases(self) -> None:
+        """Lease every second until cancelled, at times that do not drift."""
+        due_s = self._clock.monotonic_s()
+        while True:
+            due_s = max(due_s + LEASE_S, self._clock.monotonic_s())
+            await asyncio.sleep(due_s - self._clock.monotonic_s())
+            self.lease()
+
+    def stop(self) -> None:
+        """The process is stopping: end every view, with a notice. No further one opens."""
+        self._closed = True
+        for view in list(self._views.values()):
+            view.end(NOTICE_CODE_VIEW_ENDED, Reason.RELAY_STOPPING)
+
+    async def close(self) -> None:
+        """Let go of what is left."""
+        self.stop()
+        tasks = [task for _, task in self._hubs.values()]
+        self._hubs.clear()
+        await _cancelled(tasks)
+
+    def _shut(self, ticket: Ticket) -> Shut | None:
+        return open_window(
+            self._states.cameras.get(ticket.camera_id),
+            self._states.grants.get(ticket.grant_id),
+            ticket,
+            self._limits,
+            view_until_us=ticket.view_until_us,
+            now_us=self._clock.now_us(),
+            camera_read_to_us=self._states.camera_read_to_us,
+        ).shut
+
+    def _records_lag(self, ticket: Ticket) -> bool:
+        shut = self._shut(ticket)
+        return shut is not None and shut.code == NOTICE_CODE_NOT_FRESH
+
+    def _refusal(self, shut: Shut | None) -> str | None:
+        if self._closed:
+            return Reason.RELAY_STOPPING
+        if len(self._views) >= self._maximum:
+            return Reason.TOO_MANY_VIEWS
+        if shut is not None and (shut.for_ever or shut.code == NOTICE_CODE_NOT_FRESH):
+            return shut.reason
+        return None
+
+    def _cameras_changed(self, keys: Collection[str]) -> None:
+        self._touch(keys, self._by_camera, self._states.cameras)
+
+    def _grants_changed(self, keys: Collection[str]) -> None:
+        self._touch(keys, self._by_grant, self._states.grants)
+
+    def _touch(
+        self, keys: Iterable[str], index: dict[str, dict[str, View]], copy: CommittedCopy[CameraState] | CommittedCopy[GrantState]
+    ) -> None:
+        for key in keys:
+            committed_at_us = copy.committed_at_us(key)
+            for view in list(index.get(key, {}).values()):
+                view.records_changed(committed_at_us)
+        self.on_change()
+
+    def _ended(self, view: View) -> None:
+        del self._views[view.view_id]
+        for index, key in ((self._by_camera, view.ticket.camera_id), (self._by_grant, view.ticket.grant_id)):
+            del index[key][view.view_id]
+            if not index[key]:
+                del index[key]
+        view.hub.remove(view.delivery)
+        if view.ticket.grant_id not in self._by_grant:
+            self._events.pop(view.ticket.grant_id).flush()
+        if not any(other.ticket.stream == view.ticket.stream for other in self._by_camera.get(view.ticket.camera_id, {}).values()):
+            _, task = self._hubs.pop(view.ticket.stream)
+            task.cancel()
+        self._ending.append(view)
+        self._metrics.views_open.set(len(self._views))
+        self._metrics.views_ended.labels(self._metrics.count_reason(view.end_reason)).inc()
+        self.on_change()
+
+    def _hub(self, stream: str) -> StreamHub:
+        known = self._hubs.get(stream)
+        if known is not None:
+            return known[0]
+        hub = StreamHub(
+            stream,
+            feed=self._bus.media_feed(ACCESS_UNITS),
+            clock=self._clock,
+            limits=self._limits,
+            metrics=self._metrics,
+        )
+        task = asyncio.create_task(supervise("media tail", hub.run, self._clock), name="media tail")
+        self._hubs[stream] = (hub, task)
+        return hub
+
+    def _grant_events(self, ticket: Ticket) -> GrantEvents:
+        known = self._events.get(ticket.grant_id)
+        if known is not None:
+            return known
+        grant = self._states.grants.get(ticket.grant_id)
+        assert grant is not None
+        topic = frame_events(grant.agency)
+
+        def send(event: FrameEvent) -> None:
+            kind = event.WhichOneof("event") or "frame_event"
+            headers = headers_for(
+                type="feedgate.frame.v1.FrameEvent", source="relay", subject=event.stream, clock=self._clock
+            )
+            self._outgoing.send(topic, Record(event.stream, event.SerializeToString(), headers), kind=kind)
+
+        self._events[ticket.grant_id] = events = GrantEvents(grant, ticket.stream, self._clock, send)
+        return events
+
+
+async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
