@@ -49,7 +49,7 @@ if ! kafka_is_complete; then
     echo "fetching Kafka into $kafka"
     rm -rf "$kafka"
     mkdir -p "$kafka"
-    mvn --quiet --batch-mode --file "$pom" \
+    mvn --quiet --batch-mode -Dstyle.color=never --file "$pom" \
         dependency:copy-dependencies -DoutputDirectory="$(realpath "$kafka")" </dev/null
     cp "$pom" "$kafka/.pom.xml"  # last: it says that all of what it names is here
 fi

@@ -26,7 +26,7 @@ sys.stdin.read()
 
 
 def test_a_server_dies_with_the_run_that_was_killed(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", STARTS_A_SERVER, tmp_path / "log"]
+    command = [sys.executable, "-c", STARTS_A_SERVER, str(tmp_path / "log")]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=REPOSITORY, text=True
     ) as run:

@@ -48,7 +48,7 @@ class Order(ApiModel):
     customer: Id | None = None
     note: Annotated[Text, Field(max_length=20)] = ""
     source: Source | None = None
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list)
 
 
 @pytest.fixture

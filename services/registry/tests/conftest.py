@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -13,21 +14,26 @@ from sqlalchemy import select
 
 from feedgate_contracts.audit.v1.audit_pb2 import AuditRecord
 from feedgate_contracts.camera.v1.camera_pb2 import CameraState
+from feedgate_contracts.heartbeat.v1.heartbeat_pb2 import Heartbeat
 from feedgate_kit.addresses import Address, parse_networks
 from feedgate_kit.agencies import Agency
 from feedgate_kit.bus.embedded import EmbeddedBus
+from feedgate_kit.bus.record import HEARTBEAT_KEY, Record
 from feedgate_kit.clock import MICROSECONDS, to_datetime
 from feedgate_kit.database import Database
 from feedgate_kit.identity import TokenVerifier, owner_key
 from feedgate_kit.migration import migrate
 from feedgate_kit.service import Service
+from feedgate_kit.stepped_clock import SteppedClock
 from feedgate_kit.tokens import LocalIssuer
+from feedgate_kit.topics import CAMERA_STATE, audit_events
 from feedgate_registry.app import PACKAGE, create_app
 from feedgate_registry.pools import Pool
 from feedgate_registry.ports import RegistryPorts, UnresolvableError
 from feedgate_registry.settings import RegistrySettings
 from feedgate_registry.tables import OUTBOX
 
+WAIT_S = 10.0
 HASH_KEY = "an owner hash key for tests, long enough"
 OWNERS_ISSUER = "https://owners.example"
 PASSWORD = "Xk7-pa55w0rd-Qz9"
@@ -38,21 +44,11 @@ SITE_KEY = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 DEPOT_KEY = X25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 
 
-@dataclass
-class SteppedClock:
-    at_us: int = 1_795_000_000 * MICROSECONDS
-
-    def now_us(self) -> int:
-        return self.at_us
-
-    def monotonic_s(self) -> float:
-        return self.at_us / MICROSECONDS
-
-    def step(self, **duration: float) -> None:
-        self.at_us += timedelta(**duration) // timedelta(microseconds=1)
+class WrittenClock(SteppedClock):
+    """A stepped clock that writes times as answers do."""
 
     def text(self, **later: float) -> str:
-        return (to_datetime(self.at_us) + timedelta(**later)).isoformat().replace("+00:00", "Z")
+        return (to_datetime(self.now_us()) + timedelta(**later)).isoformat().replace("+00:00", "Z")
 
 
 @dataclass
@@ -87,7 +83,7 @@ class Stand:
     service: Service
     database: Database
     bus: EmbeddedBus
-    clock: SteppedClock
+    clock: WrittenClock
     resolver: NamesInATable
     owners: LocalIssuer
     services: LocalIssuer
@@ -126,6 +122,61 @@ class Stand:
     async def state(self, camera_id: str) -> CameraState:
         return (await self.states(camera_id))[-1]
 
+    async def published(self) -> None:
+        """Everything committed so far lies in the topics: a heartbeat of a later clock vouches for it."""
+        self.clock.advance(0.001)
+        committed_us = self.clock.now_us()
+
+        def vouches(record: Record) -> bool:
+            if record.key != HEARTBEAT_KEY:
+                return False
+            return Heartbeat.FromString(record.value).as_of.ToMicroseconds() >= committed_us
+
+        await self.until_in_topic(vouches)
+        async with asyncio.timeout(WAIT_S):
+            while await self.audit_records():  # an event leaves the outbox once it is acknowledged
+                pass
+
+    async def until_in_topic(self, is_wanted: Callable[[Record], bool]) -> None:
+        """Read the state topic from its first record to the first one wanted."""
+        reader = await self.bus.state_log(CAMERA_STATE).open_reader()
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while not any(is_wanted(record) for record in await reader.read()):
+                    pass
+        finally:
+            await reader.close()
+
+    async def until_answered(
+        self, http: httpx.AsyncClient, url: str, holds: Callable[[dict[str, Any]], bool]
+    ) -> dict[str, Any]:
+        """The first answer for which `holds` is true."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                answer: dict[str, Any] = (await http.get(url)).json()
+                if holds(answer):
+                    return answer
+
+    async def state_topic(self) -> Sequence[Record]:
+        """What lies in the state topic."""
+        reader = await self.bus.state_log(CAMERA_STATE).open_reader()
+        try:
+            return await reader.read_to_end()
+        finally:
+            await reader.close()
+
+    async def audit_topic(self) -> Sequence[Record]:
+        """What lies in the audit topic; at least one record must."""
+        consumer = await self.bus.event_log(audit_events("registry")).open_consumer("tests")
+        try:
+            return [stored.record for stored in await consumer.read()]
+        finally:
+            await consumer.close()
+
+    async def audit_messages(self) -> list[AuditRecord]:
+        """What the audit service will read."""
+        return [AuditRecord.FromString(record.value) for record in await self.audit_topic()]
+
     async def audit_records(self) -> list[AuditRecord]:
         async with self.database.read() as connection:
             rows = (await connection.execute(select(OUTBOX.event).order_by(OUTBOX.event.c.id))).all()
@@ -156,9 +207,7 @@ async def registered(http: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
 
 
 async def authorised(http: httpx.AsyncClient, camera_id: str, **fields: Any) -> dict[str, Any]:
-    answer = await http.post(
-        f"/registry/v1/cameras/{camera_id}/authorisations", json=AUTHORISATION | fields
-    )
+    answer = await http.post(f"/registry/v1/cameras/{camera_id}/authorisations", json=AUTHORISATION | fields)
     assert answer.status_code == 201, answer.text
     authorisation: dict[str, Any] = answer.json()
     return authorisation
@@ -171,9 +220,13 @@ def code_of(answer: httpx.Response) -> str:
     return kind.removeprefix("urn:feedgate:problem:")
 
 
+ON_SQLITE_ONLY = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For long tables of refusals that no database ever sees."""
+
+
 @pytest.fixture
-def clock() -> SteppedClock:
-    return SteppedClock()
+def clock() -> WrittenClock:
+    return WrittenClock()
 
 
 @pytest.fixture
@@ -198,7 +251,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def bus(clock: SteppedClock) -> AsyncIterator[EmbeddedBus]:
+async def bus(clock: WrittenClock) -> AsyncIterator[EmbeddedBus]:
     bus = EmbeddedBus(None, clock)
     await bus.start()
     yield bus
@@ -220,7 +273,7 @@ async def make_stand(
     settings: RegistrySettings,
     database: Database,
     bus: EmbeddedBus,
-    clock: SteppedClock,
+    clock: WrittenClock,
     resolver: NamesInATable,
 ) -> AsyncIterator[Callable[[], Stand]]:
     """Makes registries over one database and one bus, as one after a restart is."""

@@ -17,11 +17,16 @@ from feedgate_kit.agencies import load_agencies
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.database import Database
 from feedgate_kit.errors import FeedgateError
+from feedgate_kit.migration import grant_running_rights
 from feedgate_kit.migration import migrate as migrate_database
 from feedgate_kit.server import serve
 from feedgate_kit.settings import load_settings
 from feedgate_kit.telemetry import configure_logging
 from feedgate_kit.topics import apply_topics, load_topics
+
+ALL_RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+RUNNING_RIGHTS = {"audit": ("SELECT", "INSERT")}
+"""What a service's running role may do with its tables: audit can neither change nor remove an entry."""
 
 app = typer.Typer(
     name="feedgate",
@@ -81,7 +86,7 @@ def migrate(
         try:
             await migrate_database(database, PACKAGES[service])
             if running_role is not None:
-                await grant_running_rights(database, service, running_role)
+                await grant_running_rights(database, running_role, RUNNING_RIGHTS.get(service, ALL_RIGHTS))
         finally:
             await database.close()
 
@@ -91,9 +96,7 @@ def migrate(
 
 @topics_app.command("apply")
 def apply(
-    bootstrap: Annotated[
-        str, typer.Option(envvar="FEEDGATE_KAFKA_BOOTSTRAP", help="Brokers, `host:port`.")
-    ],
+    bootstrap: Annotated[str, typer.Option(envvar="FEEDGATE_KAFKA_BOOTSTRAP", help="Brokers, `host:port`.")],
     agencies_file: Annotated[
         Path, typer.Option(envvar="FEEDGATE_AGENCIES_FILE", help="Each agency has a topic of its own.")
     ],
@@ -102,7 +105,7 @@ def apply(
     """Make Kafka's topics and their settings as the topic files say."""
     agencies = load_agencies(agencies_file)
     for line in asyncio.run(
-        apply_topics(bootstrap, load_topics(agencies), replication_factor=replication_factor)
+        apply_topics(bootstrap, load_topics(), agencies, replication_factor=replication_factor)
     ):
         typer.echo(line)
 

@@ -1,9 +1,8 @@
 """All services in one process, on the embedded backs, behind one origin."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import httpx
 import yaml
@@ -31,10 +30,9 @@ from feedgate_kit.composition import Composition, compose
 from feedgate_kit.database import Database
 from feedgate_kit.identity import IssuerConfig, TokenVerifier
 from feedgate_kit.migration import migrate
-from feedgate_kit.sealing import key_id_of, public_key_text
+from feedgate_kit.sealing import key_id_of, private_key_text, public_key_text
 from feedgate_kit.service import Service
-from feedgate_kit.tokens import LocalIssuer, TokenSource
-from feedgate_kit.topics import load_topics
+from feedgate_kit.tokens import LocalIssuer
 from feedgate_registry.adapters.host_resolver import HostResolver
 from feedgate_registry.pools import load_pools
 from feedgate_registry.ports import RegistryPorts
@@ -96,7 +94,7 @@ async def one_box(
         for name, database in databases.items():
             resources.push_async_callback(database.close)
             await migrate(database, PACKAGES[name])
-        bus = EmbeddedBus(data.bus_file, clock, topics=load_topics(agencies))
+        bus = EmbeddedBus(data.bus_file, clock)
         resources.push_async_callback(bus.close)
         await bus.start()
         box = Box(
@@ -113,21 +111,14 @@ async def one_box(
         _write_pools(box, pool_key)
         registry = _registry(box)
         access_policy = _access_policy(box)
-        to_registry = await resources.enter_async_context(_inside(registry))
-        to_access_policy = await resources.enter_async_context(_inside(access_policy))
         services = [
             registry,
             access_policy,
             _audit(box),
-            _ingest(box, pool_key, to_registry, box.services_issuer.token_source("ingest", ["ingest"])),
-            _relay(box, to_access_policy),
+            _ingest(box, pool_key, registry),
+            _relay(box, access_policy),
         ]
         yield compose("feedgate", services, extra)
-
-
-def _inside(service: Service) -> httpx.AsyncClient:
-    """A client of a service's internal port that never leaves this process."""
-    return httpx.AsyncClient(transport=httpx.ASGITransport(service.internal), base_url="http://inside")
 
 
 def _pool_key(data: DataFolder) -> X25519PrivateKey:
@@ -184,30 +175,32 @@ def _access_policy(box: Box) -> Service:
 
 def _audit(box: Box) -> Service:
     settings = AuditSettings(owner_hash_key=box.data.secret("owner-hash"))
-    ports = AuditPorts(
-        bus=box.bus, database=box.databases["audit"], verifier=box.verifier(), clock=box.clock
-    )
+    ports = AuditPorts(bus=box.bus, database=box.databases["audit"], verifier=box.verifier(), clock=box.clock)
     return feedgate_audit.app.create_app(settings, ports)
 
 
-def _ingest(
-    box: Box, pool_key: X25519PrivateKey, to_registry: httpx.AsyncClient, token: TokenSource
-) -> Service:
+def _ingest(box: Box, pool_key: X25519PrivateKey, registry: Service) -> Service:
     settings = IngestSettings(
         pool=box.settings.pool,
         pool_private_key=private_key_text(pool_key),
         skew_s=box.settings.skew_s,
     )
-    ports = feedgate_ingest.app.system_ports(settings, box.bus, box.clock, to_registry, token)
+    ports = feedgate_ingest.app.system_ports(
+        settings,
+        box.bus,
+        box.clock,
+        box.services_issuer.token_source("ingest", ["ingest"]),
+        registry_transport=httpx.ASGITransport(registry.internal),
+    )
     return feedgate_ingest.app.create_app(settings, ports)
 
 
-def _relay(box: Box, to_access_policy: httpx.AsyncClient) -> Service:
+def _relay(box: Box, access_policy: Service) -> Service:
     settings = RelaySettings(public_origin=box.settings.public_origin, skew_s=box.settings.skew_s)
     ports = RelayPorts(
         bus=box.bus,
         clock=box.clock,
         verifier=box.verifier(),
-        ticket_keys=HttpTicketKeys(to_access_policy),
+        ticket_keys=HttpTicketKeys("http://inside", transport=httpx.ASGITransport(access_policy.internal)),
     )
     return feedgate_relay.app.create_app(settings, ports)

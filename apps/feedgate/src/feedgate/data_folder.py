@@ -56,6 +56,10 @@ class DataFolder:
         """Any other key, made by `make` at the first start."""
         return self._kept(name, make)
 
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file that is made anew at every start."""
+        _write_whole(self.path / name, content)
+
     def _kept(self, name: str, make: Callable[[], bytes]) -> bytes:
         path = self.path / "keys" / name
         if not path.exists():

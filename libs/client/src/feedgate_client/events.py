@@ -1,5 +1,6 @@
 """Frame events: from Kafka, or as Server-Sent Events where there is no Kafka."""
 
+import asyncio
 import base64
 import json
 from collections import OrderedDict
@@ -83,6 +84,7 @@ class HttpFrameEvents:
 
     Attributes:
         last_event_id: where to go on; keep it to go on in another process.
+        connected: set once the relay has begun to answer; nothing from then on is missed.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class HttpFrameEvents:
         self._retries = retries
         self._repeats = _Repeats()
         self.last_event_id = last_event_id
+        self.connected = asyncio.Event()
 
     async def __aiter__(self) -> AsyncIterator[FrameEvent]:
         """Frame events, each once.
@@ -120,6 +123,7 @@ class HttpFrameEvents:
             if answer.status_code != httpx.codes.OK:
                 await answer.aread()
                 raise refusal_of(answer)
+            self.connected.set()
             async for event_id, data in _server_sent_events(answer):
                 event = FrameEvent.FromString(base64.b64decode(json.loads(data)["value"]))
                 if self._repeats.is_new(event):

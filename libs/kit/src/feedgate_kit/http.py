@@ -58,7 +58,9 @@ def _strict(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     kind = schema.get("type")
-    if kind == "function-after" and schema["function"]["function"] in {plain_text, _plain_value}:
+    if not isinstance(kind, str):
+        kind = None  # a table of fields, one of which is called `type`
+    if kind == "function-after" and schema["function"]["function"] in (plain_text, _plain_value):
         return schema  # a field of a model that was here before
     walked = {key: _strict(value) for key, value in schema.items()}
     if kind in {"int", "float", "bool"}:

@@ -1,12 +1,13 @@
 """Alembic, run from the service's own package: `<package>/migrations`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from alembic import command, context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection, MetaData, text
 
 from feedgate_kit.database import Database
 
@@ -40,6 +41,27 @@ async def is_current(database: Database, package: str) -> bool:
 
     async with database.read() as connection:
         return await connection.run_sync(revision) == head
+
+
+async def grant_running_rights(database: Database, role: str, rights: Sequence[str]) -> None:
+    """Let a service's running role do what it needs with every table of its database, and nothing more.
+
+    Args:
+        database: PostgreSQL, as the role that owns the tables.
+        role: who the service connects as; it keeps no right it had before.
+        rights: table privileges, `SELECT`, `INSERT` and so on.
+    """
+    async with database.begin() as connection:
+        quoted = connection.dialect.identifier_preparer.quote(role)
+        allowed = ", ".join(rights)
+        for statement in (
+            f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {quoted}",
+            f"GRANT USAGE ON SCHEMA public TO {quoted}",
+            f"GRANT {allowed} ON ALL TABLES IN SCHEMA public TO {quoted}",
+            f"REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM {quoted}",
+            f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {quoted}",
+        ):
+            await connection.execute(text(statement))
 
 
 def run_migrations(metadata: MetaData) -> None:

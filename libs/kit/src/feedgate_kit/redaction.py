@@ -1,5 +1,6 @@
 """What no log line may hold: credentials, tokens, camera addresses."""
 
+import math
 import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
@@ -33,7 +34,8 @@ _PATTERNS: Final = (
     # SQLAlchemy shows what it bound to a failed statement.
     (re.compile(r"\[parameters: [^\n]*"), f"[parameters: {HIDDEN}]"),
 )  # fmt: skip
-_ENCODED_USERINFO: Final = re.compile(r"(?i)(:|%3a)(//|%2f%2f)[^\s@]*?%40")
+_SEPARATOR: Final = re.compile(r"://|:\\/\\/|%3a%2f%2f", re.IGNORECASE)
+_ENDS_OF_USERINFO: Final = ("@", "%40")
 
 
 def redact_text(text: str) -> str:
@@ -43,9 +45,7 @@ def redact_text(text: str) -> str:
     the first `://` and the last `@` goes, because a password may hold any
     character, `@`, `/` and spaces included.
     """
-    if "@" in text and "//" in text.replace("\\/", "/"):
-        text = "\n".join(_without_userinfo(line) for line in text.split("\n"))
-    text = _ENCODED_USERINFO.sub(rf"\1\2{HIDDEN}%40", text)
+    text = "\n".join(_without_userinfo(line) for line in text.split("\n"))
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     if len(text) > MAXIMUM_TEXT_CHARS:
@@ -58,6 +58,8 @@ def redact(value: Any, depth: int = 0) -> Any:
     """A copy of `value` that JSON can hold, redacted in every key, value and text at any depth."""
     redacted: Any
     match value:
+        case float() if not math.isfinite(value):
+            redacted = str(value)  # JSON has no such numbers
         case None | bool() | int() | float():
             redacted = value
         case str():
@@ -92,12 +94,12 @@ def _hidden(value: Any) -> Any:
 
 
 def _without_userinfo(line: str) -> str:
-    for separator in ("://", ":\\/\\/"):
-        start = line.find(separator)
-        end = line.rfind("@")
-        if start >= 0 and end > start:
-            line = line[: start + len(separator)] + HIDDEN + line[end:]
-    return line
+    # Not one regular expression: those that can say this take quadratic time on hostile text.
+    separator = _SEPARATOR.search(line)
+    end = max(line.rfind(mark) for mark in _ENDS_OF_USERINFO)
+    if separator is None or end < separator.end():
+        return line
+    return line[: separator.end()] + HIDDEN + line[end:]
 
 
 def _text_of(value: Any) -> str:

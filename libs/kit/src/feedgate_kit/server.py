@@ -210,8 +210,9 @@ async def serving(servers: Sequence[Server], listeners: Sequence[socket.socket])
     ]
     try:
         for server, task in zip(servers, tasks, strict=True):
-            task.add_done_callback(lambda _, server=server: server.accepting.set())
-            await server.accepting.wait()
+            accepting = asyncio.create_task(server.accepting.wait())
+            await asyncio.wait({accepting, task}, return_when=asyncio.FIRST_COMPLETED)
+            accepting.cancel()
             if task.done():
                 await task
         yield

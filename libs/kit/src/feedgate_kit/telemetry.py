@@ -1,11 +1,12 @@
 """What a service tells its operators: JSON log lines, and one line and one measurement per request."""
 
+import json
 import logging
 import re
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TextIO
 
 import structlog
@@ -55,7 +56,7 @@ def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = RedactingHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.PositionalArgumentsFormatter()],
@@ -64,7 +65,7 @@ def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None
                 structlog.processors.StackInfoRenderer(),
                 structlog.processors.format_exc_info,
                 redact_event,
-                structlog.processors.JSONRenderer(ensure_ascii=False),
+                structlog.processors.JSONRenderer(),
             ],
         )
     )
@@ -84,6 +85,20 @@ def about_grant(grant_id: str) -> Iterator[None]:
     """Every log line inside names the grant."""
     with structlog.contextvars.bound_contextvars(grant_id=grant_id):
         yield
+
+
+class RedactingHandler(logging.StreamHandler[TextIO]):
+    """Writes formatted lines, and of a line that cannot be formatted only whose it was."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        # logging itself would print the message and its arguments as they are, passwords included.
+        with suppress(OSError, ValueError):
+            self.stream.write(
+                json.dumps(
+                    {"event": "log line could not be written", "level": "error", "logger": record.name}
+                )
+                + self.terminator
+            )
 
 
 class RequestTelemetry:

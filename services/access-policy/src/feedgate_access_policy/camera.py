@@ -11,7 +11,7 @@ from feedgate_kit.errors import UnreadableRecordError
 
 Sharing = Literal["on", "paused", "stopped"]
 
-_SHARING: dict[camera_pb2.Sharing.ValueType, Sharing] = {
+_SHARING: dict[camera_pb2.Sharing, Sharing] = {
     camera_pb2.SHARING_ON: "on",
     camera_pb2.SHARING_PAUSED: "paused",
     camera_pb2.SHARING_STOPPED: "stopped",

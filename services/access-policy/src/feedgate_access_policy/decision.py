@@ -99,9 +99,7 @@ def decide(question: Question, law: Law) -> Decision:
 def _jurisdiction_of(question: Question, law: Law) -> Jurisdiction | None:
     # Nothing is known of an unknown camera's place; the asker's law still says
     # what is wrong with the rest.
-    name = (
-        question.request.agency_jurisdiction if question.camera is None else question.camera.jurisdiction
-    )
+    name = question.request.agency_jurisdiction if question.camera is None else question.camera.jurisdiction
     return None if name is None else law.jurisdictions.get(name)
 
 

@@ -127,8 +127,8 @@ class GrantDesk:
         self.metrics.tickets.inc()
         return SignedTicket(ticket, self.ticket_keys.sign(ticket))
 
-    async def end(self, principal: Principal, grant_id: str) -> Grant:
-        """Close a grant early. Ending a closed one changes nothing.
+    async def end(self, principal: Principal, grant_id: str, words: str = "") -> Grant:
+        """Close a grant early. Ending a closed one changes nothing; `words` go to the audit log.
 
         Raises:
             NotFoundError: the agency has no such grant.
@@ -145,7 +145,7 @@ class GrantDesk:
             closed = grant.closed(f"ended_by_{role}", now_us)
             await self._change(connection, closed)
             await self.trail.grant_act(
-                connection, "grant.closed", closed, request, actor(person, role), now_us
+                connection, "grant.closed", closed, request, actor(person, role), now_us, words=words
             )
         self.metrics.grants_closed.labels(closed.closed_reason).inc()
         return closed

@@ -115,7 +115,7 @@ def _fold(name: str, packs: Sequence[Pack]) -> Jurisdiction:
 
 def _least(limits: Sequence[Limits]) -> LeastLimits:
     def count(name: str) -> int:
-        return min(value for each in limits if (value := getattr(each, name)) is not None)
+        return min(int(value) for each in limits if (value := getattr(each, name)) is not None)
 
     def span_us(name: str) -> int:
         return min(duration_us(value) for each in limits if (value := getattr(each, name)) is not None)

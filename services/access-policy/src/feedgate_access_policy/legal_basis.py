@@ -81,6 +81,8 @@ class LegalBasis(BaseModel):
             return 0
         limits = [initial_us]
         limits += [
-            duration_us(text) for text in (self.live_initial, self.live_law, self.live_cap) if text is not None
+            duration_us(text)
+            for text in (self.live_initial, self.live_law, self.live_cap)
+            if text is not None
         ]
         return min(limits)

@@ -190,8 +190,7 @@ class RequestDesk:
                     self._owners(expired),
                     reason="grant_expired",
                 )
-        for request in overdue:
-            self.metrics.request_settled("expired")
+        self.metrics.requests.labels("expired").inc(len(overdue))
         return len(overdue)
 
     async def find(self, principal: Principal, request_id: str) -> tuple[FiledRequest, Sequence[Grant]]:

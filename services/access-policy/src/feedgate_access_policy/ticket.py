@@ -97,9 +97,7 @@ class TicketKeys:
 
 def new_ticket_key() -> bytes:
     """A new key, PKCS #8 in PEM; keep it in a file that only this service reads."""
-    return Ed25519PrivateKey.generate().private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    )
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def load_ticket_keys(files: Sequence[Path]) -> TicketKeys:
@@ -109,8 +107,6 @@ def load_ticket_keys(files: Sequence[Path]) -> TicketKeys:
         TicketKeyError: a file cannot be read or holds no Ed25519 key.
     """
     return TicketKeys([_load(file) for file in files])
-
-
 
 
 def _load(file: Path) -> Ed25519PrivateKey:

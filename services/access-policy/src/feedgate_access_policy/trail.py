@@ -91,9 +91,7 @@ class Trail:
             policy_version=decision.policy_version,
             decided_at=timestamp(answer.decided_at_us),
         )
-        await self.outbox.stage_event(
-            connection, topic=DECISION_EVENTS, key=answer.request_id, message=made
-        )
+        await self.outbox.stage_event(connection, topic=DECISION_EVENTS, key=answer.request_id, message=made)
         record = _about(
             _EVENTS[answer.action, decision.permitted], request, who, answer.camera_id, answer.decided_at_us
         )
@@ -130,6 +128,8 @@ class Trail:
         request: FiledRequest,
         who: audit_pb2.Actor,
         now_us: int,
+        *,
+        words: str = "",
     ) -> None:
         """Record what became of a grant where no decision point was asked."""
         record = _about(event, request, who, grant.camera_id, now_us)
@@ -137,7 +137,8 @@ class Trail:
         record.authorisation_id = grant.authorisation_id
         record.grant_id = grant.grant_id
         record.reason = grant.closed_reason
-        record.detail["not_after_us"] = str(grant.not_after_us)
+        if words:
+            record.detail["words"] = words
         await self._stage_audit(connection, record)
 
     async def request_act(

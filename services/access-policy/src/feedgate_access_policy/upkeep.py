@@ -1,4 +1,4 @@
-"""What goes on while nobody asks: reviews after changes, ends of time, and whether the database answers."""
+"""What goes on while nobody asks: reviews after changes, and the ends of grants and requests."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
@@ -8,8 +8,6 @@ import structlog
 from feedgate_access_policy.cameras import Cameras
 from feedgate_access_policy.grant_desk import CLOSED_AT_ONCE, GrantDesk
 from feedgate_access_policy.request_desk import SETTLED_AT_ONCE, RequestDesk
-from feedgate_kit.database import Database
-from feedgate_kit.migration import is_current
 from feedgate_kit.telemetry import about_grant
 
 logger = structlog.get_logger(__name__)
@@ -79,33 +77,3 @@ class Upkeep:
         while await self.request_desk.expire() == SETTLED_AT_ONCE:
             pass
         await self.grant_desk.count()
-
-
-class DatabaseWatch:
-    """Whether the database answers and stands at this version's revision."""
-
-    def __init__(
-        self,
-        database: Database,
-        package: str,
-        interval_s: float,
-        *,
-        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self.database = database
-        self.package = package
-        self.interval_s = interval_s
-        self.pause = pause
-        self.answers = False
-        self.is_migrated = False
-
-    async def run(self) -> None:
-        """Look until cancelled; an error means that it does not answer."""
-        while True:
-            try:
-                self.is_migrated = await is_current(self.database, self.package)
-                self.answers = True
-            except Exception:
-                self.answers = False
-                raise
-            await self.pause(self.interval_s)

@@ -30,19 +30,17 @@ class Feeds:
         self._states: dict[str, FeedState] = {}
 
     def of_camera(self, camera_id: str) -> FeedState | None:
-        """None if ingest never said anything of it, or nothing that could be read."""
+        """None if ingest never said anything of it."""
         return self._states.get(f"{camera_id}/{RENDITION}")
 
     def apply(self, record: Record) -> None:
-        """Take one record. One that does not parse leaves its stream unknown, never as it was."""
+        """Take one record. One that does not parse, or is empty, leaves its stream's phase unspecified."""
         if record.key == HEARTBEAT_KEY:
-            return
-        self._states.pop(record.key, None)
-        if not record.value:
             return
         try:
             self._states[record.key] = FeedState.FromString(record.value)
         except DecodeError:
+            self._states[record.key] = FeedState()
             self.metrics.feed_records_unreadable.inc()
             logger.warning("feed record does not parse", stream=record.key, bytes=len(record.value))
 

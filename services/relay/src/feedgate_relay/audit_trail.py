@@ -125,5 +125,7 @@ class ViewAudit:
 
     def _on_bus(self, record: AuditRecord) -> Record:
         key = record.view_id or record.camera_id
-        headers = headers_for(type="feedgate.audit.v1.AuditRecord", source="relay", subject=key, clock=self._clock)
+        headers = headers_for(
+            type="feedgate.audit.v1.AuditRecord", source="relay", subject=key, clock=self._clock
+        )
         return Record(key, record.SerializeToString(), headers)

@@ -47,4 +47,6 @@ def close_code(reason: str) -> CloseCode:
     return CloseCode[name.upper()]
 
 
-_NOT_FRESH = frozenset({Reason.HEARTBEAT_OLD, Reason.RECORD_MISSING, Reason.RECORD_UNREADABLE, Reason.RECORD_UNREAD})
+_NOT_FRESH = frozenset(
+    {Reason.HEARTBEAT_OLD, Reason.RECORD_MISSING, Reason.RECORD_UNREADABLE, Reason.RECORD_UNREAD}
+)

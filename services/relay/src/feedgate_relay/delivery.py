@@ -100,6 +100,7 @@ class Delivery:
         self._init: InitSegment | None = None
         self._broken = True  # the next picture does not follow the last one written
         self._undrained = False
+        self._stalled = False  # left out until the socket takes bytes again
         self.window: Window = UNREAD
         self.needs_keyframe = True
         self.hidden = False
@@ -132,7 +133,7 @@ class Delivery:
     def offer(self, frame: SharedFrame) -> None:
         """A picture of the stream has come."""
         connection = self._connection
-        if connection is None or self.hidden:
+        if connection is None or self.hidden or self._stalled:
             return
         picture = frame.picture
         if self.needs_keyframe and not picture.is_random_access_point:
@@ -164,6 +165,7 @@ class Delivery:
             self._undrained = False
             self.last_byte_at_us = self._now_us()
         connection = self._connection
+        self._stalled = False
         while connection is not None and self._queue and connection.can_write:
             picture, _ = self._queue.popleft()
             self._queue_bytes -= len(picture.body)
@@ -184,6 +186,7 @@ class Delivery:
         ):
             dropped = len(self._queue)
             self.drop_waiting()
+            self._stalled = True
             self._metrics.pictures_skipped.inc(dropped)
             self._listener.gap(Reason.VIEWER_TOO_SLOW)
 

@@ -38,17 +38,20 @@ class Demand:
         self._changed = asyncio.Event()
 
     def reconsider(self) -> None:
-        """What is wanted may have changed; cheap, and may be called often."""
-        if frozenset(self._wanted()) != self._told:
-            self._changed.set()
+        """What is wanted may have changed; costs nothing, and may be called often."""
+        self._changed.set()
 
     async def run(self) -> None:
-        """Demand and release until cancelled."""
+        """Demand and release until cancelled: at every change at once, and else every 2 s."""
+        told_s = float("-inf")
         while True:
             self._changed.clear()
-            await self.tell()
+            due_s = told_s + REPEAT_S - self._clock.monotonic_s()
+            if due_s <= 0 or frozenset(self._wanted()) != self._told:
+                told_s, due_s = self._clock.monotonic_s(), REPEAT_S
+                await self.tell()
             try:
-                async with asyncio.timeout(REPEAT_S):
+                async with asyncio.timeout(due_s):
                     await self._changed.wait()
             except TimeoutError:
                 continue

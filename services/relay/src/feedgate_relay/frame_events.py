@@ -55,7 +55,7 @@ class GrantEvents:
         self._recorded: frozenset[int] = frozenset()  # sequences of the group before
         self._gop = 0
         self._newest: Picture | None = None
-        self._told: tuple[NoticeCode.ValueType, str] | None = None
+        self._told: tuple[NoticeCode, str] | None = None
 
     def delivered(self, picture: Picture) -> None:
         """A picture was handed to a view's socket; asked for every picture and view."""
@@ -70,7 +70,7 @@ class GrantEvents:
         elif picture.sequence not in self._recorded:
             self._late[picture.sequence] = picture
 
-    def notice(self, code: NoticeCode.ValueType, reason: str, detail: str, view_id: str) -> None:
+    def notice(self, code: NoticeCode, reason: str, detail: str, view_id: str) -> None:
         """A view was told something."""
         if code in _WHOLE_GRANT:
             if self._told == (code, reason):

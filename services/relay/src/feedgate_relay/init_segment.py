@@ -31,7 +31,9 @@ class InitSegment:
         """RFC 6381, as MediaSource wants it: `avc1.640028`."""
 
 
-def init_segment(parameter_sets: Sequence[bytes], keyframe: Sequence[bytes], ticks_per_second: int) -> InitSegment:
+def init_segment(
+    parameter_sets: Sequence[bytes], keyframe: Sequence[bytes], ticks_per_second: int
+) -> InitSegment:
     """The init segment for H.264.
 
     Args:

@@ -72,7 +72,9 @@ class RelayMetrics:
             ["reason"],
             registry=registry,
         )
-        self.notices = Counter("relay_notices", "Notices told to viewers, by code.", ["code"], registry=registry)
+        self.notices = Counter(
+            "relay_notices", "Notices told to viewers, by code.", ["code"], registry=registry
+        )
         self.leases = Counter("relay_leases", "Leases sent to viewers' pages.", registry=registry)
         self.dark_acknowledged = Counter(
             "relay_dark_acknowledged", "Times a page said that it had covered its tile.", registry=registry

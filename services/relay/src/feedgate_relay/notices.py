@@ -40,7 +40,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
 }
 
 
-def wire_code(code: NoticeCode.ValueType) -> str:
+def wire_code(code: NoticeCode) -> str:
     """The code as the notices socket carries it: `paused_by_owner`."""
     return NoticeCode.Name(code).removeprefix(_PREFIX).lower()
 

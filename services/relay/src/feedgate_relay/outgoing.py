@@ -1,5 +1,6 @@
 """Records on their way to the bus behind the relay's back: bounded, repeated until acknowledged, never awaited
-by delivery."""
+by delivery.
+"""
 
 import asyncio
 from collections import deque

@@ -101,12 +101,12 @@ class States:
     async def follow_cameras(self) -> None:
         """Read the camera topic until cancelled."""
         self.cameras = copy = CommittedCopy(CameraState, self._clock)
-        await self._follow(CAMERA_STATE, copy, lambda keys: self.on_cameras(keys))
+        await self._follow(CAMERA_STATE, copy, self._cameras_changed)
 
     async def follow_grants(self) -> None:
         """Read the grant topic until cancelled."""
         self.grants = copy = CommittedCopy(GrantState, self._clock)
-        await self._follow(GRANT_STATE, copy, lambda keys: self.on_grants(keys))
+        await self._follow(GRANT_STATE, copy, self._grants_changed)
 
     async def _follow(self, topic: str, copy: CommittedCopy[M], notify: OnChange) -> None:
         self._caught_up[topic] = False
@@ -129,6 +129,12 @@ class States:
 
         await follow_state(self._bus.state_log(topic), copy, changed)
 
+    def _cameras_changed(self, keys: Collection[str]) -> None:
+        self.on_cameras(keys)
+
+    def _grants_changed(self, keys: Collection[str]) -> None:
+        self.on_grants(keys)
+
     def _vouch(self) -> None:
         self.vouched = vouched(self._limits, self.cameras.freshness, self.grants.freshness)
 
@@ -142,7 +148,7 @@ class States:
             return
 
     async def follow_feeds(self) -> None:
-        """Read the feed topic until cancelled. Several workers write it: the last record of a stream counts."""
+        """Read the feed topic until cancelled. Several workers write it; a stream's last record counts."""
         reader = await self._bus.state_log(FEED_STATE).open_reader()
         try:
             apply = partial(_apply_feed, self.feeds, self._metrics)

@@ -61,7 +61,9 @@ def key_id(token: str) -> str:
     return kid if isinstance(kid, str) else ""
 
 
-def read_ticket(token: str, key: Ed25519PublicKey, *, now_us: int, started_at_us: int, skew_us: int) -> Ticket:
+def read_ticket(
+    token: str, key: Ed25519PublicKey, *, now_us: int, started_at_us: int, skew_us: int
+) -> Ticket:
     """The ticket, if access-policy signed it, it is not too late, and this relay could remember its use.
 
     Args:
@@ -82,10 +84,17 @@ def read_ticket(token: str, key: Ed25519PublicKey, *, now_us: int, started_at_us
             audience=AUDIENCE,
             issuer=ISSUER,
             # The times are compared below, with the clock that was handed in.
-            options={"verify_exp": False, "verify_iat": False, "verify_nbf": False, "require": ["exp", "aud", "iss"]},
+            options={
+                "verify_exp": False,
+                "verify_iat": False,
+                "verify_nbf": False,
+                "require": ["exp", "aud", "iss"],
+            },
         )
     except jwt.InvalidTokenError as error:
-        raise TicketError(Reason.TICKET_INVALID, "the ticket was not signed by access-policy for a relay") from error
+        raise TicketError(
+            Reason.TICKET_INVALID, "the ticket was not signed by access-policy for a relay"
+        ) from error
     ticket = _from_claims(claims)
     if ticket.expires_at_us <= now_us or ticket.view_until_us <= now_us:
         raise TicketError(Reason.TICKET_EXPIRED, "the ticket's time has passed")
@@ -93,7 +102,9 @@ def read_ticket(token: str, key: Ed25519PublicKey, *, now_us: int, started_at_us
         raise TicketError(Reason.TICKET_INVALID, "the ticket claims a longer life than tickets have")
     # Uses before the start are forgotten, so a ticket that may be older was perhaps used.
     if ticket.issued_at_us < started_at_us + skew_us:
-        raise TicketError(Reason.TICKET_BEFORE_START, "the ticket is older than this relay; ask for a new one")
+        raise TicketError(
+            Reason.TICKET_BEFORE_START, "the ticket is older than this relay; ask for a new one"
+        )
     return ticket
 
 
@@ -103,7 +114,9 @@ def _from_claims(claims: Mapping[str, Any]) -> Ticket:
     wrong = [name for name, value in texts.items() if not isinstance(value, str) or not value]
     wrong += [name for name, value in numbers.items() if type(value) is not int]
     if wrong:
-        raise TicketError(Reason.TICKET_INVALID, f"the ticket lacks {', '.join(f'`{name}`' for name in wrong)}")
+        raise TicketError(
+            Reason.TICKET_INVALID, f"the ticket lacks {', '.join(f'`{name}`' for name in wrong)}"
+        )
     ticket = Ticket(
         ticket_id=claims["jti"],
         operator=claims["sub"],
@@ -130,7 +143,7 @@ class UsedTickets:
     def __len__(self) -> int:
         return len(self._expiry_us)
 
-    def use(self, ticket: Ticket, now_us: int) -> None:
+    def use(self, ticket: Ticket) -> None:
         """Use it up.
 
         Raises:
@@ -138,11 +151,10 @@ class UsedTickets:
         """
         if ticket.ticket_id in self._expiry_us:
             raise TicketError(Reason.TICKET_USED, "the ticket was used before; each opens one view")
-        if len(self._expiry_us) >= 256 and len(self._expiry_us) & 0xFF == 0:
-            self.forget_expired(now_us)
         self._expiry_us[ticket.ticket_id] = ticket.expires_at_us
 
     def forget_expired(self, now_us: int) -> None:
+        """Let go of those that could not be used any more."""
         # A clock set back must not bring an id back to life, hence the longest life on top.
         kept = {jti: at for jti, at in self._expiry_us.items() if at + LONGEST_LIFE_US > now_us}
         self._expiry_us = kept

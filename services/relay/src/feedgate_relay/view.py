@@ -58,8 +58,10 @@ LONGEST_DARK_MS: Final = 600_000
 
 
 class View:
-    """Opened by a ticket over the notices socket; pictures flow once the media socket is there and its
-    beginning is on record."""
+    """Opened by a ticket over the notices socket.
+
+    Pictures flow once the media socket is there and its beginning is on record.
+    """
 
     def __init__(
         self,
@@ -97,7 +99,7 @@ class View:
         self._number = 0
         self._opened_s = clock.monotonic_s()
         self._live_since_s = self._opened_s
-        self._covered: tuple[NoticeCode.ValueType, str] | None = None
+        self._covered: tuple[NoticeCode, str] | None = None
         self._has_started = False
         self._expiring_told_us = 0
         self._dark_expected: str | None = None
@@ -199,7 +201,11 @@ class View:
             return
         self.delivery.drop_stalled()
         window = self.delivery.window
-        if window.shut is not None or now_us >= window.closes_at_us or self.right_is_live != self._states.fresh():
+        if (
+            window.shut is not None
+            or now_us >= window.closes_at_us
+            or self.right_is_live != self._states.fresh()
+        ):
             self.reassess()
         elif self.right_is_live:
             self._warn_of_end(window)
@@ -258,7 +264,7 @@ class View:
                 self.end(NOTICE_CODE_VIEW_ENDED, Reason.BAD_MESSAGE)
         return None
 
-    def end(self, code: NoticeCode.ValueType, reason: str) -> None:
+    def end(self, code: NoticeCode, reason: str) -> None:
         """Show nothing more, for ever, and say why. What waits for the viewer is discarded."""
         if self.ended:
             return
@@ -278,7 +284,10 @@ class View:
             self._finish()
 
     def close_when_due(self) -> bool:
-        """After the end: close the notices socket once the page has had its time for `dark`; True when all is done."""
+        """After the end: close the notices socket once the page has had its time for `dark`.
+
+        True when all is done.
+        """
         if self._clock.monotonic_s() - self._ended_s >= DARK_WITHIN_S:
             self._end_notices()
             return True
@@ -325,7 +334,7 @@ class View:
         until = "" if shut.until_us is None else f" They open at {wire_time(shut.until_us)}."
         self._cover(shut.code, shut.reason, until)
 
-    def _cover(self, code: NoticeCode.ValueType, reason: str, more: str = "") -> None:
+    def _cover(self, code: NoticeCode, reason: str, more: str = "") -> None:
         if self._covered == (code, reason):
             return
         self._covered = (code, reason)
@@ -346,9 +355,13 @@ class View:
         elif delivery.shown:
             if now_s - max(delivery.last_picture_s, self._live_since_s) >= LOST_AFTER_S:
                 self._cover_waiting()
-        elif delivery.needs_keyframe and not delivery.join(self.hub.gop.pictures):
-            if self._covered is None or self._covered[0] not in _SEEKING:
-                self._cover_waiting()
+        elif delivery.needs_keyframe and not delivery.join(self.hub.gop.pictures) and not self._seeks:
+            self._cover_waiting()
+
+    @property
+    def _seeks(self) -> bool:
+        """Whether the viewer was told that pictures are looked for."""
+        return self._covered is not None and self._covered[0] in _SEEKING
 
     def _cover_lost(self, feed: FeedState | None) -> None:
         if feed is None:
@@ -367,7 +380,11 @@ class View:
             return
         if window.closes_at_us - self._clock.now_us() <= EXPIRING_US:
             self._expiring_told_us = window.closes_at_us
-            self._tell(NOTICE_CODE_EXPIRING, window.closes_because, f"Pictures end at {wire_time(window.closes_at_us)}.")
+            self._tell(
+                NOTICE_CODE_EXPIRING,
+                window.closes_because,
+                f"Pictures end at {wire_time(window.closes_at_us)}.",
+            )
 
     def _notices_stalled(self, now_s: float) -> bool:
         if self._notices.can_write:
@@ -386,7 +403,7 @@ class View:
         if self.ended:
             self._end_notices()
 
-    def _tell(self, code: NoticeCode.ValueType, reason: str, detail: str, **extra: str) -> None:
+    def _tell(self, code: NoticeCode, reason: str, detail: str, **extra: str) -> None:
         name = wire_code(code)
         at = wire_time(self._clock.now_us())
         self._say({"type": "notice", "code": name, "reason": reason, "detail": detail, "at": at, **extra})
@@ -448,4 +465,6 @@ class View:
 
 
 _SEEKING: Final = frozenset({NOTICE_CODE_WAITING_FOR_KEYFRAME, NOTICE_CODE_CAMERA_LOST})
-_UNCOVERED: Final = frozenset({NOTICE_CODE_STARTED, NOTICE_CODE_RESUMED, NOTICE_CODE_EXPIRING, NOTICE_CODE_GAP})
+_UNCOVERED: Final = frozenset(
+    {NOTICE_CODE_STARTED, NOTICE_CODE_RESUMED, NOTICE_CODE_EXPIRING, NOTICE_CODE_GAP}
+)

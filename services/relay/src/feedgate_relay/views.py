@@ -100,7 +100,11 @@ class Views:
             TicketError: the ticket was used before.
             RefusedError: there is no right, or no room.
         """
-        self._used.use(ticket, self._clock.now_us())
+        try:
+            self._used.use(ticket)
+        except TicketError as error:
+            self._record_refusal(ticket, error.reason)
+            raise
         await self._states.settled(lambda: not self._records_lag(ticket), RECORDS_WITHIN_S)
         shut = self._shut(ticket)
         grant = self._states.grants.get(ticket.grant_id)
@@ -108,10 +112,7 @@ class Views:
         refusal = self._refusal(shut)
         if refusal is not None or grant is None:
             reason = refusal or Reason.RECORD_MISSING
-            audit = ViewAudit(
-                view_id="", ticket=ticket, grant=grant, camera=camera, clock=self._clock, outgoing=self._outgoing
-            )
-            audit.refused(reason)
+            self._record_refusal(ticket, reason)
             raise RefusedError(reason)
         view_id = new_id()
         view = View(
@@ -176,7 +177,7 @@ class Views:
             own.stream,
         ):
             raise TicketError(Reason.TICKET_MISMATCH, "the ticket is for another view")
-        self._used.use(ticket, self._clock.now_us())
+        self._used.use(ticket)
         view.extend(ticket)
         self.on_change()
 
@@ -185,6 +186,7 @@ class Views:
         for view in list(self._views.values()):
             view.check()
         self._ending = [view for view in self._ending if not view.close_when_due()]
+        self._used.forget_expired(self._clock.now_us())
         if self._by_secret:
             self._by_secret = {secret: view for secret, view in self._by_secret.items() if view.wants_media}
         if self._views and not any(view.right_is_live for view in self._views.values()):
@@ -248,6 +250,16 @@ class Views:
             return shut.reason
         return None
 
+    def _record_refusal(self, ticket: Ticket, reason: str) -> None:
+        ViewAudit(
+            view_id="",
+            ticket=ticket,
+            grant=self._states.grants.get(ticket.grant_id),
+            camera=self._states.cameras.get(ticket.camera_id),
+            clock=self._clock,
+            outgoing=self._outgoing,
+        ).refused(reason)
+
     def _cameras_changed(self, keys: Collection[str]) -> None:
         self._touch(keys, self._by_camera, self._states.cameras)
 
@@ -255,7 +267,10 @@ class Views:
         self._touch(keys, self._by_grant, self._states.grants)
 
     def _touch(
-        self, keys: Iterable[str], index: dict[str, dict[str, View]], copy: CommittedCopy[CameraState] | CommittedCopy[GrantState]
+        self,
+        keys: Iterable[str],
+        index: dict[str, dict[str, View]],
+        copy: CommittedCopy[CameraState] | CommittedCopy[GrantState],
     ) -> None:
         for key in keys:
             committed_at_us = copy.committed_at_us(key)
@@ -272,7 +287,10 @@ class Views:
         view.hub.remove(view.delivery)
         if view.ticket.grant_id not in self._by_grant:
             self._events.pop(view.ticket.grant_id).flush()
-        if not any(other.ticket.stream == view.ticket.stream for other in self._by_camera.get(view.ticket.camera_id, {}).values()):
+        if not any(
+            other.ticket.stream == view.ticket.stream
+            for other in self._by_camera.get(view.ticket.camera_id, {}).values()
+        ):
             _, task = self._hubs.pop(view.ticket.stream)
             task.cancel()
         self._ending.append(view)

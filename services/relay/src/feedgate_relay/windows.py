@@ -29,7 +29,7 @@ _ENDINGS: Final = frozenset({NOTICE_CODE_STOPPED, NOTICE_CODE_VIEW_ENDED})
 class Shut:
     """Why a window admits nothing."""
 
-    code: NoticeCode.ValueType
+    code: NoticeCode
     reason: str
     until_us: int | None = None  # when it will open by itself, where that is known
 

@@ -416,6 +416,7 @@ class _Passage(Generic[T]):
             either: set[asyncio.Future[Any]] = {self._fetching, changed}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             changed.cancel()
+            self._check_open()
             if self._fetching.done():
                 fetched, self._fetching = self._fetching, None
                 self.waiting.extend(fetched.result())

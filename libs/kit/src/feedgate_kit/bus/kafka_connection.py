@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
 from feedgate_kit.bus.ports import ClosedError
@@ -18,6 +19,8 @@ MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 FETCH_WAIT_MS = 100
 """How long the broker holds a fetch that finds nothing; that connection waits meanwhile."""
 POLL_MS = 500
+
+_log = structlog.get_logger()
 
 Fetched = Mapping[TopicPartition, list[ConsumerRecord]]
 
@@ -67,7 +70,7 @@ def consumer_of(settings: KafkaSettings, **options: Any) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(**{**defaults, **options})
 
 
-async def start(client: Any, settings: KafkaSettings) -> None:
+async def start(client: AIOKafkaConsumer | AIOKafkaProducer, settings: KafkaSettings) -> None:
     """Start a producer or consumer, or leave nothing open.
 
     Raises:
@@ -82,11 +85,22 @@ async def start(client: Any, settings: KafkaSettings) -> None:
         raise
 
 
-async def stop(client: Any, settings: KafkaSettings) -> None:
-    """Stop a consumer; a broker that does not answer is not waited for."""
-    with suppress(KafkaError, OSError, TimeoutError):
-        async with asyncio.timeout(settings.request_timeout_s):
-            await client.stop()
+async def stop(client: AIOKafkaConsumer | AIOKafkaProducer, settings: KafkaSettings) -> None:
+    """Stop a client; a broker that does not answer is not waited for.
+
+    aiokafka's consumer awaits fetches it has itself cancelled, and so may stop
+    half way with their `CancelledError`, its connections open. Hence the task
+    of its own and the second closing.
+    """
+    stopping = asyncio.create_task(client.stop())
+    await asyncio.wait({stopping}, timeout=2 * settings.request_timeout_s)
+    if not stopping.done():
+        stopping.cancel()
+        await asyncio.wait({stopping})
+    if not stopping.cancelled() and (error := stopping.exception()) is not None:
+        _log.warning("client did not stop cleanly", error=repr(error))
+    connections = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001
+    await connections.close()
 
 
 def record_of(fetched: ConsumerRecord) -> Record:

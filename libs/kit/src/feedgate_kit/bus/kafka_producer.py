@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from itertools import chain
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerClosed
@@ -21,5 +22,15 @@ async def stop_producer(producer: AIOKafkaProducer, patience_s: float) -> None:
     while sending is not None and not sending.done():
         sending.cancel()  # the first ends its loop, each further one a request under way
         await asyncio.wait({sending}, timeout=0.05)
-    producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
+    _give_up(producer)
     await producer.stop()
+
+
+def _give_up(producer: AIOKafkaProducer) -> None:
+    """Fail what was not delivered, so that nobody waits for it, and nobody is told that nobody looked."""
+    accumulator = producer._message_accumulator  # noqa: SLF001
+    waiting = chain.from_iterable(accumulator._batches.values())  # noqa: SLF001
+    batches = [*accumulator._pending_batches, *waiting]  # noqa: SLF001
+    accumulator.fail_all(ProducerClosed())
+    for batch in batches:
+        batch._drain_waiter.exception()  # noqa: SLF001

@@ -3,445 +3,664 @@
 //   const player = new Player(tile, { takeTicket, onNotice, onState });
 //   player.start();
 //
-// `tile` is an element with a <video muted playsinline> and, above it, an
-// element of class `cover`. `takeTicket` is an async function that gives the
-// answer of `POST …/grants/{id}/tickets`, or throws; an error with `final: true`
-// is not tried again.
+// `tile` is an element with a <video> in it. The player keeps that video
+// transparent; what lies behind it is what people see while nothing may be
+// shown, so put words there. `takeTicket` is an async function that gives the
+// answer of `POST /access-policy/v1/grants/{id}/tickets`, or throws; an error
+// with `final: true` is not tried again. `onNotice` is told every notice,
+// `onState` every change of `STATES`, which also stands in `tile.dataset.state`.
 
-export const LEASE_MS = 3000;
-const RETRY_FIRST_MS = 500;
-const RETRY_LONGEST_MS = 8000;
-const RENEW_BEFORE_MS = 30000;
-const KEEP_BEHIND_S = 5;
-const LATE_S = 1.5;
+// Pixels show in `live` and `late` only. After `stopped`, `refused` and `closed` nothing follows.
+export const STATES = [
+  "connecting",
+  "waiting",
+  "live",
+  "late",
+  "paused",
+  "hidden",
+  "lost",
+  "stopped",
+  "refused",
+  "closed",
+];
+const FINAL = new Set(["stopped", "refused", "closed"]);
 
-const HEADER_BYTES = 16;
-const KIND_INIT = 1;
-const KIND_FRAGMENT = 2;
-const FLAG_KEYFRAME = 1;
-
-// What a page tells its viewer. Pixels show in `live` and `late` only.
-export const STATES = ["connecting", "waiting", "live", "late", "paused", "stopped", "lost", "hidden", "refused"];
-
-// Notices after which nothing may be seen, and the state they lead to.
-const COVERING = {
+// Notices that leave the tile as it is. Every other one covers it, also one this page does not know.
+const BEGINNING = new Set(["started", "resumed"]);
+const HARMLESS = new Set(["expiring", "gap"]);
+const COVERED_STATE = {
   stopped: "stopped",
   view_ended: "lost",
   paused_by_owner: "paused",
   out_of_schedule: "paused",
-  not_fresh: "waiting",
-  camera_lost: "waiting",
-  waiting_for_keyframe: "waiting",
 };
 
+const LEASE_MS = 3000; // the dead-man rule: not negotiable, so not taken from `hello`
+const OPENS_WITHIN_MS = 10000;
+const EXPLAINED_WITHIN_MS = 1000; // how long the notice socket may outlive the media socket without a word
+const WATCH_MS = 100;
+const RETRY_FIRST_MS = 500;
+const RETRY_LONGEST_MS = 8000;
+const RENEW_BEFORE_MS = 30000;
+const TIMER_LONGEST_MS = 3600000; // setTimeout fires at once from 2^31 ms on
+const HELD_MESSAGES = 250; // what may arrive on one socket before its notice does on the other: 10 s at 25/s
+
+const LATE_MS = 1000;
+const TOO_LATE_MS = 3000; // as the relay has it: a live view is never a replay
+const JUMP_S = 0.6;
+const HURRY_S = 0.18;
+const BEHIND_S = 0.08;
+const KEEP_BEHIND_S = 4;
+
+const HEADER_BYTES = 16;
+const KIND_INIT = 1;
+const KIND_FRAGMENT = 2;
+
 export class Player {
+  #tile;
+  #takeTicket;
+  #onNotice;
+  #onState;
+  #video;
+  #shutter;
+  #screen;
+  #view = null;
+  #base = "connecting";
+  #retryMs = RETRY_FIRST_MS;
+  #retryTimer = 0;
+  #opensWhenSeen = false;
+  #visibilityListener = () => this.#visibilityChanged();
+
   constructor(tile, { takeTicket, onNotice = () => {}, onState = () => {} }) {
-    this.tile = tile;
-    this.takeTicket = takeTicket;
-    this.onNotice = onNotice;
-    this.onState = onState;
-    this.video = tile.querySelector("video");
-    this.curtain = new Curtain(tile.querySelector(".cover"));
-    this.state = "connecting";
-    this.view = null;
-    this.ended = false;
-    this.retryMs = RETRY_FIRST_MS;
-    this.onVisibility = () => this.#visibilityChanged();
+    this.#tile = tile;
+    this.#takeTicket = takeTicket;
+    this.#onNotice = onNotice;
+    this.#onState = onState;
+    this.#video = tile.querySelector("video");
+    // A second window of the same pictures would not be covered.
+    this.#video.disablePictureInPicture = true;
+    this.#video.disableRemotePlayback = true;
+    this.#video.muted = true;
+    this.#video.playsInline = true;
+    this.#shutter = new Shutter(this.#video);
+    this.#screen = new Screen(this.#video, {
+      shown: () => this.#pictureShown(),
+      broken: (reason) => this.#lost(reason),
+      impossible: (reason) => this.#refuse(reason, "This browser cannot play what the camera sends."),
+    });
+    this.state = null;
   }
 
   start() {
-    document.addEventListener("visibilitychange", this.onVisibility);
-    this.#open();
+    document.addEventListener("visibilitychange", this.#visibilityListener);
+    this.#tell();
+    this.#openWhenSeen();
   }
 
   // The viewer has seen enough: the tile is covered and the view ends.
   close() {
-    this.ended = true;
-    document.removeEventListener("visibilitychange", this.onVisibility);
-    this.#cover("stopped");
-    this.view?.close();
-    this.view = null;
+    if (!FINAL.has(this.#base)) this.#finish("closed");
+    this.#view?.close();
+    this.#view = null;
+    this.#screen.clear();
+  }
+
+  // A page nobody looks at asks for nothing.
+  #openWhenSeen() {
+    this.#opensWhenSeen = document.hidden;
+    if (!document.hidden) this.#open();
   }
 
   async #open() {
-    this.#setState(document.hidden ? "hidden" : "connecting");
+    this.#become("connecting");
     let ticket;
     try {
-      ticket = await this.takeTicket();
+      ticket = await this.#takeTicket();
     } catch (error) {
-      if (error.final) {
-        this.#end("refused");
-        this.onNotice({ code: "refused", reason: error.message, detail: error.detail ?? "" });
-      } else {
-        this.#retry();
-      }
+      if (FINAL.has(this.#base)) return;
+      if (error.final) this.#refuse(error.message, error.detail ?? "");
+      else this.#lost(error.message);
       return;
     }
-    if (this.ended) return;
-    this.view = new View(ticket, this.takeTicket, {
-      hello: () => this.#setState(document.hidden ? "hidden" : "waiting"),
-      lease: (leftMs) => this.#lease(leftMs),
+    if (FINAL.has(this.#base)) return;
+    const view = new View(ticket, this.#takeTicket, {
+      hello: () => {
+        this.#become("waiting");
+        if (document.hidden) view.say({ type: "hidden" });
+      },
+      lease: (at) => this.#lease(at),
       notice: (notice, receivedAt) => this.#notice(notice, receivedAt),
-      init: (bytes) => this.screen?.init(bytes),
-      fragment: (bytes, isKeyframe) => this.screen?.append(bytes, isKeyframe),
+      init: (bytes) => this.#screen.init(bytes),
+      fragment: (bytes) => this.#screen.append(bytes),
+      uncertain: () => this.#cover("waiting"),
+      watch: () => this.#watch(),
       lost: (reason) => this.#lost(reason),
+      over: (state, reason) => this.#over(state, reason),
     });
-    this.screen = new Screen(this.video, {
-      shows: () => this.#pictureShown(),
-      broken: (reason) => this.#lost(reason),
-    });
-    if (document.hidden) this.view.say({ type: "hidden" });
+    this.#view = view;
   }
 
   #notice(notice, receivedAt) {
-    const state = COVERING[notice.code];
-    if (state !== undefined) {
-      this.#cover(state);
+    if (!BEGINNING.has(notice.code) && !HARMLESS.has(notice.code)) {
+      const state = COVERED_STATE[notice.code] ?? "waiting";
+      if (FINAL.has(state)) this.#finish(state);
+      else this.#cover(state);
       this.#acknowledgeDark(notice.code, receivedAt);
     }
-    this.onNotice(notice);
-    if (notice.code === "stopped") this.#end("stopped");
+    this.#onNotice(notice);
   }
 
-  // Reached after a frame with the cover was handed to the compositor.
   #acknowledgeDark(code, receivedAt) {
-    const view = this.view;
+    const view = this.#view;
     afterPaint(() => {
       view?.say({ type: "dark", ms: Math.round(performance.now() - receivedAt), code });
-      this.#dropBuffers();
     });
   }
 
-  #lease(leftMs) {
-    this.retryMs = RETRY_FIRST_MS;
-    if (this.state === "live" || this.state === "late") this.curtain.open(leftMs);
+  #lease(at) {
+    if (this.#base === "live" || this.#base === "late") this.#shutter.open(at);
   }
 
   #pictureShown() {
-    if (this.state === "hidden" || this.ended || !this.view) return;
-    const leftMs = this.view.leaseLeftMs();
-    if (leftMs <= 0) return;
-    const late = this.screen.behindS() > LATE_S;
-    if (this.state !== "live" && this.state !== "late") this.curtain.open(leftMs);
-    this.#setState(late ? "late" : "live");
+    if (FINAL.has(this.#base) || document.hidden || !this.#view?.mayShow) return;
+    this.#retryMs = RETRY_FIRST_MS;
+    if (this.#base !== "live" && this.#base !== "late") this.#shutter.open(this.#view.leaseAt);
+    this.#become(this.#isLate() ? "late" : "live");
   }
 
+  #watch() {
+    if (this.#base === "live" && this.#isLate()) this.#become("late");
+  }
+
+  #isLate() {
+    return Math.max(this.#screen.lateMs(), this.#view.delayMs) > LATE_MS;
+  }
+
+  // The view is gone, and another one may be tried.
   #lost(reason) {
-    if (this.ended || !this.view) return;
+    if (FINAL.has(this.#base)) return;
+    const explained = this.#view?.explained ?? false;
+    this.#view?.close();
+    this.#view = null;
     this.#cover("lost");
-    this.view.close();
-    this.view = null;
-    this.onNotice({ code: "lost", reason, detail: "" });
-    afterPaint(() => this.#dropBuffers());
-    this.#retry();
+    if (!explained) this.#onNotice({ code: "lost", reason, detail: "" });
+    const pauseMs = this.#retryMs * (0.5 + Math.random() / 2);
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_LONGEST_MS);
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = setTimeout(() => this.#openWhenSeen(), pauseMs);
   }
 
-  #retry() {
-    if (this.ended) return;
-    const pauseMs = this.retryMs * (0.5 + Math.random() / 2);
-    this.retryMs = Math.min(this.retryMs * 2, RETRY_LONGEST_MS);
-    setTimeout(() => this.ended || this.#open(), pauseMs);
+  // The relay closed the door with a code that no new ticket changes.
+  #over(state, reason) {
+    if (FINAL.has(this.#base)) return;
+    this.#finish(state);
+    this.#onNotice({ code: state, reason, detail: "" });
   }
 
-  #end(state) {
-    this.ended = true;
-    document.removeEventListener("visibilitychange", this.onVisibility);
+  #refuse(reason, detail) {
+    if (FINAL.has(this.#base)) return;
+    this.#finish("refused");
+    this.#view?.close();
+    this.#onNotice({ code: "refused", reason, detail });
+  }
+
+  #finish(state) {
+    document.removeEventListener("visibilitychange", this.#visibilityListener);
+    clearTimeout(this.#retryTimer);
     this.#cover(state);
   }
 
   #visibilityChanged() {
-    if (this.ended || !this.view) return;
     if (document.hidden) {
-      this.#cover("hidden");
-      this.#dropBuffers();
-      this.view.say({ type: "hidden" });
-    } else {
-      this.#setState("waiting");
-      this.view.say({ type: "visible" });
+      this.#cover(this.#base === "live" || this.#base === "late" ? "waiting" : this.#base);
+      this.#view?.forgetPictures();
+      this.#view?.say({ type: "hidden" });
+      return;
     }
+    this.#view?.say({ type: "visible" });
+    this.#tell();
+    if (this.#opensWhenSeen) this.#openWhenSeen();
   }
 
   // Cover first; source and buffers go once the cover is on the screen.
   #cover(state) {
-    this.curtain.close();
-    this.#setState(state);
+    this.#shutter.close();
+    this.#become(state);
+    const { generation } = this.#screen;
+    afterPaint(() => {
+      if (this.#screen.generation === generation) this.#screen.clear();
+    });
   }
 
-  #dropBuffers() {
-    if (this.state === "live" || this.state === "late") return;
-    this.screen?.clear();
+  #become(state) {
+    this.#base = state;
+    this.#tell();
   }
 
-  #setState(state) {
+  #tell() {
+    const state = document.hidden && !FINAL.has(this.#base) ? "hidden" : this.#base;
     if (this.state === state) return;
     this.state = state;
-    this.tile.dataset.state = state;
-    this.onState(state);
+    this.#tile.dataset.state = state;
+    this.#onState(state);
   }
 }
 
-// The cover is opaque by its style sheet. Only a running animation makes it
-// transparent, and it ends by itself when the lease does: on the compositor,
-// also while this page's own code is held up.
-class Curtain {
-  constructor(cover) {
-    this.cover = cover;
-    this.animation = null;
+// What makes the video visible: an animation, and nothing else.
+//
+// The video is transparent by itself. The animation is opaque for as long as
+// the lease and transparent from then on, so the tile is covered in time by
+// the compositor even while this page's own code does not run, and also where
+// a style sheet is missing or the video fills the screen alone.
+class Shutter {
+  static #DURATION_MS = 600000;
+  static #KEYFRAMES = [
+    { opacity: 1, offset: 0, easing: "steps(1, end)" },
+    { opacity: 0, offset: LEASE_MS / Shutter.#DURATION_MS },
+    { opacity: 0, offset: 1 },
+  ];
+
+  #video;
+  #animation = null;
+
+  constructor(video) {
+    this.#video = video;
+    this.#video.style.setProperty("opacity", "0", "important");
+    // An animation does not overrule `!important`, so a style sheet that says otherwise hides the pictures.
+    this.#video.style.setProperty("opacity", "0");
   }
 
-  open(forMs) {
-    const next = this.cover.animate([{ opacity: 0 }, { opacity: 0 }], { duration: forMs });
-    this.animation?.cancel();
-    this.animation = next;
+  // From a lease on: `leaseAt` is when it came, by performance.now().
+  open(leaseAt) {
+    const next = this.#video.animate(Shutter.#KEYFRAMES, { duration: Shutter.#DURATION_MS });
+    next.startTime = leaseAt;
+    this.#animation?.cancel();
+    this.#animation = next;
   }
 
   close() {
-    this.animation?.cancel();
-    this.animation = null;
+    this.#animation?.cancel();
+    this.#animation = null;
   }
 }
 
-// Both sockets of one view.
+// Both sockets of one view, and what of its pictures may be looked at.
 class View {
+  leaseAt = null;
+  explained = false; // the relay has said why this view ends
+  delayMs = 0; // of the newest picture, beyond the quickest one's
+
+  #on;
+  #takeTicket;
+  #viewUntil;
+  #mediaUrl;
+  #notices;
+  #media = null;
+  #watching;
+  #renewal = 0;
+  #expected = 0;
+  #openedAt = performance.now();
+  #mediaGone = null;
+  #closed = false;
+  #begunAtMs = null; // relay's clock; pictures sent before it belong to what was covered
+  #held = [];
+  #leastDelayMs = Infinity;
+
   constructor(ticket, takeTicket, on) {
-    this.on = on;
-    this.takeTicket = takeTicket;
-    this.viewUntil = ticket.view_until;
-    this.expected = 0;
-    this.lastLease = performance.now();
-    this.closed = false;
-    this.media = null;
-    this.mediaUrl = ticket.media_url;
-    this.notices = new WebSocket(socketUrl(ticket.notices_url), ["feedgate.v1", `ticket.${ticket.ticket}`]);
-    this.notices.onmessage = (event) => this.#message(JSON.parse(event.data), performance.now());
-    this.notices.onclose = (event) => this.#gone(event.reason || `closed ${event.code}`);
-    this.watch = setInterval(() => this.#watch(), 100);
+    this.#on = on;
+    this.#takeTicket = takeTicket;
+    this.#viewUntil = ticket.view_until;
+    this.#mediaUrl = ticket.media_url;
+    this.#notices = new WebSocket(socketUrl(ticket.notices_url), ["feedgate.v1", `ticket.${ticket.ticket}`]);
+    this.#notices.onmessage = (event) => this.#heard(event.data);
+    this.#notices.onclose = (event) => this.#gone(event.reason || `closed_${event.code}`, event.code);
+    this.#watching = setInterval(() => this.#watch(), WATCH_MS);
+  }
+
+  get mayShow() {
+    return !this.#closed && this.#begunAtMs !== null && this.#leaseLeftMs() > 0;
   }
 
   say(message) {
-    if (this.notices.readyState === WebSocket.OPEN) this.notices.send(JSON.stringify(message));
+    if (this.#notices.readyState === WebSocket.OPEN) this.#notices.send(JSON.stringify(message));
   }
 
-  leaseLeftMs() {
-    return LEASE_MS - (performance.now() - this.lastLease);
+  // Nothing is looked at until the relay says that pictures begin.
+  forgetPictures() {
+    this.#begunAtMs = null;
+    this.#held = [];
   }
 
   close() {
-    if (this.closed) return;
+    if (this.#closed) return;
     this.say({ type: "close" });
     this.#shut();
   }
 
-  #message(message, receivedAt) {
-    if (this.closed) return;
-    if (message.n !== this.expected) return this.#gone("gap_in_notices");
-    this.expected += 1;
-    this.lastLease = receivedAt;
+  #leaseLeftMs() {
+    return this.leaseAt === null ? 0 : this.leaseAt + LEASE_MS - performance.now();
+  }
+
+  #heard(text) {
+    if (this.#closed) return;
+    const receivedAt = performance.now();
+    let message;
+    try {
+      message = JSON.parse(text);
+    } catch {
+      message = {};
+    }
+    if (message.n !== this.#expected) {
+      this.#gone("gap_in_notices");
+      return;
+    }
+    this.#expected += 1;
     if (message.type === "hello") {
       this.#openMedia(message.media_secret);
       this.#renewLater();
-      this.on.hello(message);
+      this.leaseAt = receivedAt;
+      this.#on.hello();
+    } else if (message.type === "lease") {
+      this.leaseAt = receivedAt;
+      this.#on.lease(receivedAt);
     } else if (message.type === "notice") {
-      this.on.notice(message, receivedAt);
-      // The relay keeps this socket a moment longer, for the word that the tile is dark.
-      if (message.code === "stopped") this.#shutMedia();
+      this.#notice(message, receivedAt);
     }
-    this.on.lease(LEASE_MS);
+  }
+
+  #notice(message, receivedAt) {
+    if (BEGINNING.has(message.code)) this.#begin(Date.parse(message.at));
+    else if (!HARMLESS.has(message.code)) this.forgetPictures();
+    this.explained ||= message.code === "view_ended";
+    // The relay keeps this socket a moment longer, for the word that the tile is dark.
+    if (message.code === "stopped") this.#shutMedia();
+    this.#on.notice(message, receivedAt);
+  }
+
+  #begin(atMs) {
+    if (document.hidden) return;
+    const held = this.#held;
+    this.#held = [];
+    this.#begunAtMs = atMs;
+    for (const picture of held) this.#look(picture);
   }
 
   #openMedia(secret) {
-    this.media = new WebSocket(socketUrl(this.mediaUrl), ["feedgate.v1", `media.${secret}`]);
-    this.media.binaryType = "arraybuffer";
-    this.media.onmessage = (event) => this.#picture(event.data);
+    this.#media = new WebSocket(socketUrl(this.#mediaUrl), ["feedgate.v1", `media.${secret}`]);
+    this.#media.binaryType = "arraybuffer";
+    this.#media.onmessage = (event) => this.#picture(event.data);
+    this.#media.onclose = (event) => this.#mediaClosed(event);
+  }
+
+  // The notice socket says why. Until it does, this page does not know that it may show anything.
+  #mediaClosed(event) {
+    if (this.#closed) return;
+    this.#mediaGone = { at: performance.now(), code: event.code, reason: event.reason };
+    this.forgetPictures();
+    this.#on.uncertain();
   }
 
   #picture(data) {
+    if (this.#closed || document.hidden) return;
     const header = new DataView(data, 0, HEADER_BYTES);
-    const body = new Uint8Array(data, HEADER_BYTES);
-    const kind = header.getUint8(0);
-    if (kind === KIND_INIT) this.on.init(body);
-    else if (kind === KIND_FRAGMENT) this.on.fragment(body, (header.getUint8(1) & FLAG_KEYFRAME) !== 0);
+    const picture = {
+      kind: header.getUint8(0),
+      sentAtMs: Number(header.getBigUint64(8)) / 1000,
+      body: new Uint8Array(data, HEADER_BYTES),
+    };
+    const delayMs = Date.now() - picture.sentAtMs;
+    this.#leastDelayMs = Math.min(this.#leastDelayMs, delayMs);
+    this.delayMs = delayMs - this.#leastDelayMs;
+    if (this.delayMs > TOO_LATE_MS) {
+      this.#gone("pictures_too_late");
+    } else if (this.#begunAtMs !== null) {
+      this.#look(picture);
+    } else {
+      this.#held.push(picture);
+      if (this.#held.length > HELD_MESSAGES) this.#held.shift();
+    }
+  }
+
+  #look({ kind, sentAtMs, body }) {
+    if (!(sentAtMs >= this.#begunAtMs)) return;
+    if (kind === KIND_INIT) this.#on.init(body);
+    else if (kind === KIND_FRAGMENT) this.#on.fragment(body);
   }
 
   // Before its ticket ends the view, a fresh one extends it.
   #renewLater() {
-    const inMs = Date.parse(this.viewUntil) - Date.now() - RENEW_BEFORE_MS;
-    this.renewal = setTimeout(async () => {
-      try {
-        const ticket = await this.takeTicket();
-        if (this.closed || ticket.view_until === this.viewUntil) return;
-        this.viewUntil = ticket.view_until;
-        this.say({ type: "ticket", ticket: ticket.ticket });
-        this.#renewLater();
-      } catch {
-        // The view ends when its ticket does; the notice will say so.
-      }
-    }, Math.max(1000, inMs));
+    const inMs = Date.parse(this.#viewUntil) - RENEW_BEFORE_MS - Date.now();
+    const pauseMs = Math.min(Math.max(1000, inMs), TIMER_LONGEST_MS);
+    this.#renewal = setTimeout(() => (inMs > TIMER_LONGEST_MS ? this.#renewLater() : this.#renew()), pauseMs);
+  }
+
+  async #renew() {
+    try {
+      const ticket = await this.#takeTicket();
+      if (this.#closed || ticket.view_until === this.#viewUntil) return;
+      this.#viewUntil = ticket.view_until;
+      this.say({ type: "ticket", ticket: ticket.ticket });
+      this.#renewLater();
+    } catch {
+      // The view ends when its ticket does; the notice will say so.
+    }
   }
 
   #watch() {
-    if (this.leaseLeftMs() <= 0) this.#gone("no_lease");
+    const now = performance.now();
+    if (this.leaseAt === null) {
+      if (now - this.#openedAt > OPENS_WITHIN_MS) this.#gone("no_hello");
+    } else if (this.#leaseLeftMs() <= 0) {
+      this.#gone("no_lease");
+    } else if (this.#mediaGone !== null && now - this.#mediaGone.at > EXPLAINED_WITHIN_MS) {
+      this.#gone(this.#mediaGone.reason || "media_closed", this.#mediaGone.code);
+    } else {
+      this.#on.watch();
+    }
   }
 
-  #gone(reason) {
-    if (this.closed) return;
+  #gone(reason, code = 0) {
+    if (this.#closed) return;
     this.#shut();
-    this.on.lost(reason);
+    const state = stateAfter(code);
+    if (state === "lost") this.#on.lost(reason);
+    else this.#on.over(state, reason);
   }
 
   #shutMedia() {
-    clearTimeout(this.renewal);
-    if (this.media) this.media.onmessage = null;
-    this.media?.close();
+    clearTimeout(this.#renewal);
+    if (this.#media === null) return;
+    this.#media.onmessage = null;
+    this.#media.onclose = null;
+    this.#media.close();
   }
 
   #shut() {
-    this.closed = true;
-    clearInterval(this.watch);
+    this.#closed = true;
+    this.forgetPictures();
+    clearInterval(this.#watching);
     this.#shutMedia();
-    this.notices.onmessage = null;
-    this.notices.close();
+    this.#notices.onmessage = null;
+    this.#notices.onclose = null;
+    this.#notices.close();
   }
 }
 
 // A MediaSource that is kept at its live edge.
 class Screen {
+  generation = 0; // of the source; another one is another screen
+
+  #video;
+  #on;
+  #pending = [];
+  #source = null;
+  #buffer = null;
+  #codec = null;
+  #url = null;
+  #beginsRun = false;
+  #shownAt = 0;
+
   constructor(video, on) {
-    this.video = video;
-    this.on = on;
-    this.pending = [];
-    this.source = null;
-    this.buffer = null;
-    this.url = null;
-    this.offsetIsOpen = false;
+    this.#video = video;
+    this.#on = on;
   }
 
   init(bytes) {
     const codec = codecOf(bytes);
-    if (codec === null || !MediaSource.isTypeSupported(`video/mp4; codecs="${codec}"`)) {
-      this.on.broken("unsupported_codec");
+    if (codec === null || !MediaSource.isTypeSupported(typeOf(codec))) {
+      this.#on.impossible("unsupported_codec");
       return;
     }
-    const init = { bytes: bytes.slice(), opens: true };
-    if (this.source === null) this.#openSource(codec, init);
-    else this.pending.push(init);
+    if (this.#source === null) this.#open(codec);
+    this.#pending.push({ bytes, codec });
     this.#feed();
   }
 
-  append(bytes, isKeyframe) {
-    if (this.source === null) return;
-    this.pending.push({ bytes, opens: false, isKeyframe });
+  append(bytes) {
+    if (this.#source === null) return; // its init segment is missing: it cannot be played
+    this.#pending.push({ bytes, codec: null });
     this.#feed();
   }
 
-  behindS() {
-    const { buffered, currentTime } = this.video;
-    return buffered.length === 0 ? 0 : buffered.end(buffered.length - 1) - currentTime;
+  // How old what is seen has become: not yet played, or not followed by anything.
+  lateMs() {
+    const { buffered, currentTime } = this.#video;
+    const behindMs = buffered.length === 0 ? 0 : 1000 * (buffered.end(buffered.length - 1) - currentTime);
+    return Math.max(behindMs, performance.now() - this.#shownAt);
   }
 
   // Nothing of what was shown stays in the page.
   clear() {
-    this.pending = [];
-    this.buffer = null;
-    this.source = null;
-    this.video.onerror = null;
-    if (this.url === null) return;
-    this.video.removeAttribute("src");
-    this.video.load();
-    URL.revokeObjectURL(this.url);
-    this.url = null;
+    this.generation += 1;
+    this.#pending = [];
+    this.#source = null;
+    this.#buffer = null;
+    this.#video.onerror = null;
+    if (this.#url === null) return;
+    this.#video.removeAttribute("src");
+    this.#video.load();
+    URL.revokeObjectURL(this.#url);
+    this.#url = null;
   }
 
-  #openSource(codec, init) {
+  #open(codec) {
     const source = new MediaSource();
-    this.source = source;
-    this.url = URL.createObjectURL(source);
-    this.pending = [init];
+    const { generation } = this;
+    this.generation += 1;
+    this.#source = source;
+    this.#codec = codec;
+    this.#url = URL.createObjectURL(source);
     source.addEventListener(
       "sourceopen",
       () => {
-        if (this.source !== source) return;
-        this.buffer = source.addSourceBuffer(`video/mp4; codecs="${codec}"`);
-        this.buffer.addEventListener("updateend", () => this.#appended(source));
+        if (this.#source !== source) return;
+        this.#buffer = source.addSourceBuffer(typeOf(codec));
+        this.#buffer.addEventListener("updateend", () => this.#source === source && this.#appended());
         this.#feed();
       },
       { once: true },
     );
-    this.video.onerror = () => this.source === source && this.on.broken("decoder");
-    this.video.src = this.url;
-    this.video.play().catch(() => {}); // starts again with the first data
-    this.#countFrames(source);
+    this.#video.onerror = () => this.#source === source && this.#on.broken("decoder");
+    this.#video.src = this.#url;
+    this.#play();
+    this.#awaitPicture(source);
   }
 
-  #countFrames(source) {
-    this.video.requestVideoFrameCallback(() => {
-      if (this.source !== source) return;
-      this.on.shows();
-      this.#countFrames(source);
+  #play() {
+    this.#video.play().catch(() => {}); // interrupted by the next source; it is asked again with every append
+  }
+
+  #awaitPicture(source) {
+    this.#video.requestVideoFrameCallback(() => {
+      if (this.#source !== source) return;
+      this.#shownAt = performance.now();
+      this.#on.shown();
+      this.#awaitPicture(source);
     });
   }
 
   #feed() {
-    if (this.buffer === null || this.buffer.updating || this.pending.length === 0) return;
-    const [first] = this.pending;
-    if (first.opens) {
-      this.pending.shift();
-      this.offsetIsOpen = true;
-      this.buffer.appendBuffer(first.bytes);
-      return;
-    }
-    if (this.offsetIsOpen) {
-      // A new run counts from 0 again: lay it behind what is there.
-      const { buffered } = this.video;
-      const end = buffered.length === 0 ? 0 : buffered.end(buffered.length - 1);
-      this.buffer.timestampOffset = end - decodeTimeS(first.bytes);
-      this.offsetIsOpen = false;
-    }
-    const run = this.pending.findIndex((item) => item.opens);
-    const together = this.pending.splice(0, run === -1 ? this.pending.length : run);
+    if (this.#buffer === null || this.#buffer.updating || this.#pending.length === 0) return;
     try {
-      this.buffer.appendBuffer(joined(together.map((item) => item.bytes)));
+      if (this.#pending[0].codec !== null) this.#appendInit(this.#pending.shift());
+      else this.#appendFragments();
     } catch {
-      this.on.broken("buffer"); // full or detached: begin anew
+      this.#on.broken("buffer"); // full or detached: begin anew
     }
   }
 
-  #appended(source) {
-    if (this.source !== source) return;
+  #appendInit({ bytes, codec }) {
+    if (codec !== this.#codec) this.#buffer.changeType(typeOf(codec));
+    this.#codec = codec;
+    this.#beginsRun = true;
+    this.#buffer.appendBuffer(bytes);
+  }
+
+  #appendFragments() {
+    const next = this.#pending.findIndex((item) => item.codec !== null);
+    const together = this.#pending.splice(0, next === -1 ? this.#pending.length : next);
+    if (this.#beginsRun) {
+      // A new run counts from 0 again: lay it behind what is there.
+      const { buffered } = this.#video;
+      const end = buffered.length === 0 ? 0 : buffered.end(buffered.length - 1);
+      this.#buffer.timestampOffset = end - decodeTimeS(together[0].bytes);
+      this.#beginsRun = false;
+    }
+    this.#buffer.appendBuffer(joined(together.map((item) => item.bytes)));
+  }
+
+  #appended() {
     this.#keepToLiveEdge();
     this.#forget();
     this.#feed();
   }
 
   #keepToLiveEdge() {
-    const { video } = this;
+    const video = this.#video;
     const { buffered } = video;
     if (buffered.length === 0) return;
     const start = buffered.start(buffered.length - 1);
     const end = buffered.end(buffered.length - 1);
     const behind = end - video.currentTime;
-    if (video.currentTime < start || behind > 1) video.currentTime = Math.max(start, end - 0.05);
-    video.playbackRate = behind > 0.25 ? 1.15 : 1;
-    if (video.paused) video.play().catch(() => {});
+    // A picture that never came leaves a hole, and no player passes one by itself.
+    if (video.currentTime < start || behind > JUMP_S) video.currentTime = Math.max(start, end - BEHIND_S);
+    video.playbackRate = behind > HURRY_S ? 1.25 : 1;
+    if (video.paused) this.#play();
   }
 
   #forget() {
-    const until = this.video.currentTime - KEEP_BEHIND_S;
-    const { buffered } = this.video;
-    if (!this.buffer.updating && buffered.length > 0 && buffered.start(0) < until - KEEP_BEHIND_S) {
-      this.buffer.remove(0, until);
-    }
+    const { buffered, currentTime } = this.#video;
+    const until = currentTime - KEEP_BEHIND_S;
+    const isDue = buffered.length > 0 && buffered.start(0) < until - KEEP_BEHIND_S;
+    if (isDue && !this.#buffer.updating) this.#buffer.remove(0, until);
   }
+}
+
+// Close codes: docs/ref/close-codes.md.
+function stateAfter(code) {
+  if (code >= 4030 && code <= 4049) return "stopped"; // no right, and no ticket will change it
+  if (code === 4010 || code === 4011) return "refused"; // this page or its origin
+  return "lost";
 }
 
 function socketUrl(path) {
   return `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
 }
 
-// Two frames: the first paints what was changed, the second begins after it was handed on.
+// Two frames: the first draws what was changed, the second begins after it was
+// handed on. A hidden page draws none, and nobody sees it.
 function afterPaint(action) {
-  if (document.hidden) action();
-  else requestAnimationFrame(() => requestAnimationFrame(action));
+  let isDone = false;
+  const once = () => {
+    if (isDone) return;
+    isDone = true;
+    document.removeEventListener("visibilitychange", hidden);
+    action();
+  };
+  const hidden = () => document.hidden && once();
+  document.addEventListener("visibilitychange", hidden);
+  if (document.hidden) once();
+  else requestAnimationFrame(() => requestAnimationFrame(once));
 }
 
 function joined(parts) {
@@ -455,26 +674,30 @@ function joined(parts) {
   return whole;
 }
 
-function find(bytes, name) {
-  const [a, b, c, d] = [...name].map((letter) => letter.charCodeAt(0));
-  for (let i = 0; i + 4 <= bytes.length; i += 1) {
-    if (bytes[i] === a && bytes[i + 1] === b && bytes[i + 2] === c && bytes[i + 3] === d) return i + 4;
-  }
-  return -1;
+function typeOf(codec) {
+  return `video/mp4; codecs="${codec}"`;
 }
 
 // RFC 6381 name from the avcC box (ISO/IEC 14496-15 5.3.3.1).
 function codecOf(init) {
-  const at = find(init, "avcC");
-  if (at === -1) return null;
+  const at = afterName(init, "avcC");
+  if (at === -1 || at + 4 > init.length) return null;
   const hex = [1, 2, 3].map((i) => init[at + i].toString(16).padStart(2, "0"));
   return `avc1.${hex.join("")}`;
 }
 
 // Seconds of the fragment's tfdt box (ISO/IEC 14496-12 8.8.12); the time base is 1/90000.
 function decodeTimeS(fragment) {
-  const at = find(fragment, "tfdt");
+  const at = afterName(fragment, "tfdt");
   const view = new DataView(fragment.buffer, fragment.byteOffset + at);
   const ticks = view.getUint8(0) === 1 ? Number(view.getBigUint64(4)) : view.getUint32(4);
   return ticks / 90000;
+}
+
+function afterName(bytes, name) {
+  const [a, b, c, d] = [...name].map((letter) => letter.charCodeAt(0));
+  for (let i = 0; i + 4 <= bytes.length; i += 1) {
+    if (bytes[i] === a && bytes[i + 1] === b && bytes[i + 2] === c && bytes[i + 3] === d) return i + 4;
+  }
+  return -1;
 }

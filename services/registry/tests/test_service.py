@@ -1,0 +1,226 @@
+"""The whole service: publisher, feed follower, expiry and readiness in its lifespan."""
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection, inspect, text
+
+from feedgate_contracts.camera.v1 import camera_pb2 as camera_pb
+from feedgate_contracts.feed.v1 import feed_pb2 as feed_pb
+from feedgate_kit.bus.record import HEARTBEAT_KEY, Record
+from feedgate_kit.topics import FEED_STATE
+from feedgate_registry.app import PACKAGE
+from feedgate_registry.database_watch import DatabaseWatch
+from feedgate_registry.tables import METADATA
+
+from .conftest import Stand, authorised, registered
+
+
+async def test_what_was_committed_reaches_the_topics_in_order_and_only_then_a_heartbeat(stand: Stand) -> None:
+    ana = await stand.owner("ana")
+    camera = await registered(ana)
+    given = await authorised(ana, camera["id"])
+    async with stand.service.lifespan():
+        await ana.post(f"/registry/v1/authorisations/{given['id']}/withdraw")
+        await stand.published()
+    records = await stand.state_topic()
+    of_camera = [record for record in records if record.key == camera["id"]]
+    versions = [camera_pb.CameraState.FromString(record.value).version for record in of_camera]
+    assert versions == sorted(versions)
+    assert versions[-1] == 3
+    assert of_camera[-1].headers["version"] == "3"
+    assert of_camera[-1].headers["ce_source"] == "registry"
+    assert records[-1].key == HEARTBEAT_KEY
+    audited = [record.headers["ce_type"] for record in await stand.audit_topic()]
+    assert audited == ["feedgate.audit.v1.AuditRecord"] * 4
+
+
+async def test_readiness_says_what_it_waits_for(stand: Stand) -> None:
+    http = await stand.nobody()
+    answer = await http.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["waiting_for"] == [
+        "database",
+        "the database at this version's revision",
+        "the publisher's first heartbeat",
+    ]
+    async with stand.service.lifespan():
+        await stand.published()
+        await stand.until_answered(http, "/readyz", lambda answer: answer["ready"])
+        assert (await http.get("/readyz")).status_code == 200
+    assert (await http.get("/healthz")).status_code == 200
+
+
+async def test_a_database_of_another_revision_is_not_ready(stand: Stand) -> None:
+    watch = DatabaseWatch(stand.database, PACKAGE, interval_s=1)
+    await watch.ask()
+    assert (watch.answers, watch.is_migrated) == (True, True)
+    async with stand.database.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    await watch.ask()
+    assert (watch.answers, watch.is_migrated) == (True, False)
+
+
+async def test_the_migrations_make_the_tables_the_code_uses(stand: Stand) -> None:
+    def columns(connection: Connection) -> dict[str, dict[str, bool]]:
+        inspector = inspect(connection)
+        return {
+            table: {str(column["name"]): bool(column["nullable"]) for column in inspector.get_columns(table)}
+            for table in inspector.get_table_names()
+            if table != "alembic_version"
+        }
+
+    def indexes(connection: Connection) -> set[str | None]:
+        inspector = inspect(connection)
+        return {
+            index["name"] for table in inspector.get_table_names() for index in inspector.get_indexes(table)
+        }
+
+    async with stand.database.read() as connection:
+        made = await connection.run_sync(columns)
+        indexed = await connection.run_sync(indexes)
+    assert made == {
+        table.name: {column.name: bool(column.nullable) for column in table.columns}
+        for table in METADATA.sorted_tables
+    }
+    assert {str(index.name) for table in METADATA.sorted_tables for index in table.indexes} <= indexed
+
+
+async def test_an_expired_authorisation_leaves_the_record_by_itself(stand: Stand) -> None:
+    ana = await stand.owner("ana")
+    camera = await registered(ana)
+    expires_at = stand.clock.text(seconds=10)
+    given = [await authorised(ana, camera["id"], expires_at=expires_at) for _ in range(2)]
+    lasting = await authorised(ana, camera["id"])
+    stand.clock.advance(9)
+    async with stand.service.lifespan():
+        await stand.published()
+        assert (await stand.state(camera["id"])).version == 4
+        stand.clock.advance(1)
+        await stand.until_in_topic(lambda record: record.headers.get("version") == "5")
+        await stand.published()
+    state = await stand.state(camera["id"])
+    assert [terms.authorisation_id for terms in state.terms] == [lasting["id"]]
+    assert state.version == 5
+    for one in given:
+        read = (await ana.get(f"/registry/v1/authorisations/{one['id']}")).json()
+        assert (read["state"], read["version"], read["ended_at"]) == ("expired", 2, expires_at)
+    told = [record for record in await stand.audit_messages() if record.event == "authorisation.expired"]
+    assert {record.authorisation_id for record in told} == {one["id"] for one in given}
+    assert {record.actor.role for record in told} == {"system"}
+    page = (await (await stand.nobody(internal=True)).get("/metrics")).text
+    assert 'registry_authorisations_expired_total{service="registry"} 2.0' in page
+
+
+async def test_an_authorisation_past_its_expiry_counts_for_nothing_before_it_is_on_record(
+    stand: Stand,
+) -> None:
+    ana = await stand.owner("ana")
+    camera = await registered(ana)
+    await authorised(ana, camera["id"], expires_at=stand.clock.text(seconds=10))
+    stand.clock.advance(10)
+    assert (await ana.get(f"/registry/v1/cameras/{camera['id']}")).json()["sharing"] == "stopped"
+    (listed,) = (await ana.get("/registry/v1/cameras")).json()["items"]
+    assert listed["sharing"] == "stopped"
+    (given,) = (await ana.get(f"/registry/v1/cameras/{camera['id']}/authorisations")).json()["items"]
+    assert given["state"] == "expired"
+
+
+def feed_record(camera_id: str, phase: feed_pb.FeedPhase, **fields: str | int) -> Record:
+    stream = f"{camera_id}/original"
+    state = feed_pb.FeedState(stream=stream, phase=phase, **fields)  # type: ignore[arg-type]
+    state.changed_at.FromJsonString("2026-11-18T12:02:03Z")
+    return Record(stream, state.SerializeToString())
+
+
+async def test_an_owner_sees_how_the_feed_fares(stand: Stand) -> None:
+    ana = await stand.owner("ana")
+    camera = await registered(ana)
+    other = await registered(ana)
+    url = f"/registry/v1/cameras/{camera['id']}"
+    log = stand.bus.state_log(FEED_STATE)
+    await log.append(
+        feed_record(camera["id"], feed_pb.FEED_PHASE_LIVE, codec="avc1.640028", width=1920, height=1080)
+    )
+    async with stand.service.lifespan():
+        await stand.until_answered(ana, url, lambda camera: camera["feed"]["phase"] == "live")
+        feed = (await ana.get(url)).json()["feed"]
+        assert feed == {
+            "phase": "live",
+            "reason": None,
+            "detail": None,
+            "codec": "avc1.640028",
+            "width": 1920,
+            "height": 1080,
+            "changed_at": "2026-11-18T12:02:03Z",
+        }
+        assert (await ana.get(f"/registry/v1/cameras/{other['id']}")).json()["feed"]["phase"] == "idle"
+        await log.append(
+            feed_record(
+                camera["id"], feed_pb.FEED_PHASE_REFUSED, reason="wrong_password", detail="the camera says no"
+            )
+        )
+        await stand.until_answered(ana, url, lambda camera: camera["feed"]["phase"] == "refused")
+        feed = (await ana.get(url)).json()["feed"]
+        assert (feed["reason"], feed["detail"], feed["codec"]) == (
+            "wrong_password",
+            "the camera says no",
+            None,
+        )
+        (listed, _) = (await ana.get("/registry/v1/cameras")).json()["items"]
+        assert listed["feed"] == feed
+
+
+async def test_a_feed_record_that_does_not_parse_is_unknown_and_never_as_it_was(stand: Stand) -> None:
+    ana = await stand.owner("ana")
+    camera = await registered(ana)
+    other = await registered(ana)
+    log = stand.bus.state_log(FEED_STATE)
+    await log.append(feed_record(camera["id"], feed_pb.FEED_PHASE_LIVE))
+    await log.append(Record(f"{camera['id']}/original", b"\xff\xff\xff no protobuf"))
+    await log.append(feed_record(other["id"], feed_pb.FEED_PHASE_CONNECTING))
+    async with stand.service.lifespan():
+        url = f"/registry/v1/cameras/{other['id']}"
+        await stand.until_answered(ana, url, lambda camera: camera["feed"]["phase"] == "connecting")
+        read = (await ana.get(f"/registry/v1/cameras/{camera['id']}")).json()
+        assert read["feed"]["phase"] == "unknown"
+    page = (await (await stand.nobody(internal=True)).get("/metrics")).text
+    assert 'registry_feed_records_unreadable_total{service="registry"} 1.0' in page
+
+
+async def test_a_registry_that_starts_anew_publishes_what_its_predecessor_committed(
+    make_stand: Callable[[], Stand],
+) -> None:
+    before = make_stand()
+    ana = await before.owner("ana")
+    camera = await registered(ana)
+    given = await authorised(ana, camera["id"])
+    async with before.service.lifespan():
+        await before.published()
+    await ana.post(f"/registry/v1/authorisations/{given['id']}/withdraw")
+    after = make_stand()
+    async with after.service.lifespan():
+        await after.published()
+    last = [record for record in await after.state_topic() if record.key == camera["id"]][-1]
+    assert camera_pb.CameraState.FromString(last.value).sharing == camera_pb.SHARING_STOPPED
+
+
+async def test_the_metrics_name_no_camera_owner_or_agency(stand: Stand) -> None:
+    ana = await stand.owner("ana")
+    camera = await registered(ana)
+    given = await authorised(ana, camera["id"])
+    async with stand.service.lifespan():
+        await ana.post(f"/registry/v1/cameras/{camera['id']}/pause")
+        await ana.post(f"/registry/v1/authorisations/{given['id']}/withdraw")
+        await stand.published()
+    page = (await (await stand.nobody(internal=True)).get("/metrics")).text
+    for expected in (
+        'registry_owner_acts_total{act="register",service="registry"} 1.0',
+        'registry_owner_acts_total{act="pause",service="registry"} 1.0',
+        'registry_owner_acts_total{act="withdraw",service="registry"} 1.0',
+        'registry_stop_duration_seconds_count{service="registry"} 2.0',
+        "registry_heartbeat_timestamp_seconds",
+        "registry_state_records_published_total",
+    ):
+        assert expected in page
+    for name in (camera["id"], given["id"], stand.key_of("ana"), "policia"):
+        assert name not in page

@@ -1,0 +1,30 @@
+"""The relay alone, on Kafka: `python -m feedgate_relay`."""
+
+import sys
+
+from feedgate_kit.bus.kafka import KafkaBus, KafkaSettings
+from feedgate_kit.clock import SystemClock
+from feedgate_kit.identity import TokenVerifier
+from feedgate_kit.server import run
+from feedgate_kit.service import Service
+from feedgate_kit.standalone import owning
+from feedgate_relay.adapters.http_ticket_keys import HttpTicketKeys
+from feedgate_relay.app import create_app
+from feedgate_relay.ports import RelayPorts
+from feedgate_relay.settings import RelaySettings
+
+
+def build(settings: RelaySettings) -> Service:
+    """The service with everything it uses."""
+    clock = SystemClock()
+    ports = RelayPorts(
+        bus=KafkaBus(KafkaSettings(bootstrap=settings.kafka_bootstrap), clock),
+        clock=clock,
+        verifier=TokenVerifier(settings.load_issuers(), clock),
+        ticket_keys=HttpTicketKeys(settings.access_policy_internal_url),
+    )
+    return owning(create_app(settings, ports), bus=ports.bus, verifier=ports.verifier)
+
+
+if __name__ == "__main__":
+    sys.exit(run(RelaySettings, build))

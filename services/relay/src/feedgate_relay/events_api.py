@@ -1,0 +1,122 @@
+"""Frame events over HTTP, for agencies without Kafka: Server-Sent Events that can be resumed."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Header
+from fastapi.responses import StreamingResponse
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import DecodeError
+
+from feedgate_contracts.frame.v1.frame_pb2 import FrameEvent
+from feedgate_kit.bus.ports import Bus
+from feedgate_kit.bus.record import StoredRecord
+from feedgate_kit.clock import MICROSECONDS, Clock
+from feedgate_kit.errors import BusError, PositionError
+from feedgate_kit.identity import SystemAccount
+from feedgate_kit.problems import Problem
+from feedgate_kit.topics import TopicError, frame_events
+
+HEARTBEAT_S: Final = 15.0
+"""Proxies cut connections that are silent for a minute."""
+HEARTBEAT: Final = b": heartbeat\n\n"
+MAXIMUM_POSITION_CHARS: Final = 200
+
+
+class EventStreams:
+    """`GET /relay/v1/events`."""
+
+    def __init__(self, bus: Bus, clock: Clock) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._stopping = asyncio.Event()
+
+    def routes(self) -> APIRouter:
+        router = APIRouter(prefix="/relay/v1")
+        router.add_api_route("/events", self.events, methods=["GET"], response_class=StreamingResponse)
+        return router
+
+    def stop(self) -> None:
+        """End every stream; clients resume with `Last-Event-ID` elsewhere or later."""
+        self._stopping.set()
+
+    async def events(
+        self,
+        caller: SystemAccount,
+        last_event_id: Annotated[str | None, Header(max_length=MAXIMUM_POSITION_CHARS)] = None,
+    ) -> StreamingResponse:
+        """The agency's frame events and notices, from now on or after `Last-Event-ID`, until the token expires."""
+        try:
+            log = self._bus.event_log(frame_events(caller.agency or ""))
+        except TopicError as error:
+            raise Problem(403, "agency-unknown", detail="the token names no agency with a topic") from error
+        tail = log.tail(last_event_id)
+        first = asyncio.ensure_future(anext(tail))
+        if last_event_id is not None:
+            # A position the log does not have is said at once, as a status; new records may take hours.
+            await asyncio.wait({first}, timeout=1.0)
+            if first.done() and isinstance(first.exception(), PositionError):
+                raise Problem(
+                    409,
+                    "position-unknown",
+                    detail="the log does not hold this `Last-Event-ID`; begin again without one",
+                )
+        return StreamingResponse(
+            self._stream(tail, first, caller.expires_at),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    async def _stream(
+        self, tail: AsyncIterator[StoredRecord], first: "asyncio.Future[StoredRecord]", until_us: int
+    ) -> AsyncIterator[bytes]:
+        coming: asyncio.Future[StoredRecord] = first
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            yield b": frame events\n\n"
+            while (left_us := until_us - self._clock.now_us()) > 0:
+                wait_s = min(HEARTBEAT_S, left_us / MICROSECONDS)
+                awaited: set[asyncio.Future[StoredRecord] | asyncio.Future[Literal[True]]] = {coming, stopping}
+                await asyncio.wait(awaited, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+                if stopping.done():
+                    return
+                if not coming.done():
+                    yield HEARTBEAT
+                    continue
+                try:
+                    stored = coming.result()
+                except (BusError, PositionError, StopAsyncIteration):
+                    return  # the client comes again with the last id it has
+                coming = asyncio.ensure_future(anext(tail))
+                message = server_sent_event(stored)
+                if message is not None:
+                    yield message
+        finally:
+            stopping.cancel()
+            coming.cancel()
+            with suppress(asyncio.CancelledError, BusError, PositionError, StopAsyncIteration):
+                await coming
+            close: Callable[[], Awaitable[None]] | None = getattr(tail, "aclose", None)
+            if close is not None:
+                await close()
+
+
+def server_sent_event(stored: StoredRecord) -> bytes | None:
+    """A record as an event (HTML Standard §9.2.5); None for one that is no frame event."""
+    value = stored.record.value
+    try:
+        event = FrameEvent.FromString(value)
+    except DecodeError:
+        return None
+    data = {
+        "key": stored.record.key,
+        "value": base64.b64encode(value).decode(),
+        "json": MessageToDict(event, preserving_proto_field_name=True),
+    }
+    kind = event.WhichOneof("event") or "unknown"
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+    return f"id: {stored.position}\nevent: {kind}\ndata: {text}\n\n".encode()
