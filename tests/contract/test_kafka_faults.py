@@ -49,7 +49,7 @@ def broker(brought_up: KafkaBroker) -> Iterator[KafkaBroker]:
 async def topics(broker: KafkaBroker) -> Mapping[str, Topic]:
     topics = own_topics(next(NUMBERS))
     await apply_topics(broker.bootstrap, topics, [])
-    return {topic.kind: topic for topic in reversed(topics.values())}
+    return {topic.kind: topic for topic in reversed(list(topics.values()))}
 
 
 @pytest.fixture

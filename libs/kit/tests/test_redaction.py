@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from feedgate_kit.redaction import redact, redact_text
 from feedgate_kit.telemetry import about_grant, configure_logging
 
-SECRET = "hunter2"  # noqa: S105 - a made-up password
+SECRET = "hunter2"
 JWT = "eyJhbGciOiJFZERTQSJ9.eyJpc3MiOiJodHRwczovL2xvZ2luIn0.c2lnbmF0dXJl-_"
 
 
@@ -174,6 +174,13 @@ def test_any_password_in_an_address_is_removed(
     assert SECRET not in redact_text(f"{before}{scheme}://{user}:{marked}@host{after}")
 
 
+def fail_twice(url: str) -> None:
+    try:
+        int(url)
+    except ValueError as cause:
+        raise RuntimeError(f"token={SECRET}") from cause
+
+
 def lines(stream: StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
@@ -187,10 +194,7 @@ def test_every_line_is_json_and_redacted_whoever_wrote_it() -> None:
         logging.getLogger(name).warning("cannot open %s", url)
         logging.getLogger(name).warning("cannot open %(url)s", {"url": url})
     try:
-        try:
-            raise ValueError(url)
-        except ValueError as cause:
-            raise RuntimeError(f"token={SECRET}") from cause
+        fail_twice(url)
     except RuntimeError:
         structlog.get_logger("ours").exception("failed", password=SECRET)
         logging.getLogger("some.library").exception("failed with %s", url)
@@ -215,7 +219,8 @@ def test_a_line_stays_a_line_whatever_is_in_it() -> None:
 def test_a_line_that_cannot_be_formatted_tells_only_whose_it_was(capsys: pytest.CaptureFixture[str]) -> None:
     stream = StringIO()
     configure_logging(stream=stream)
-    logging.getLogger("some.library").warning("cannot open %s: %s", f"rtsp://user:{SECRET}@camera/")
+    wrong = "cannot open %s: %s"
+    logging.getLogger("some.library").warning(wrong, f"rtsp://user:{SECRET}@camera/")
     assert [(line["event"], line["logger"]) for line in lines(stream)] == [
         ("log line could not be written", "some.library")
     ]

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from pydantic import SecretStr
 from sqlalchemy import select
 
 from feedgate_contracts.audit.v1.audit_pb2 import AuditRecord
@@ -19,7 +20,7 @@ from feedgate_kit.addresses import Address, parse_networks
 from feedgate_kit.agencies import Agency
 from feedgate_kit.bus.embedded import EmbeddedBus
 from feedgate_kit.bus.record import HEARTBEAT_KEY, Record
-from feedgate_kit.clock import MICROSECONDS, to_datetime
+from feedgate_kit.clock import to_datetime
 from feedgate_kit.database import Database
 from feedgate_kit.identity import TokenVerifier, owner_key
 from feedgate_kit.migration import migrate
@@ -261,7 +262,7 @@ async def bus(clock: WrittenClock) -> AsyncIterator[EmbeddedBus]:
 @pytest.fixture
 def settings(tmp_path: Path) -> RegistrySettings:
     return RegistrySettings(
-        owner_hash_key=HASH_KEY,  # type: ignore[arg-type]  # a SecretStr is made of it
+        owner_hash_key=SecretStr(HASH_KEY),
         pools_file=tmp_path / "pools.yaml",
         own_networks=("10.20.0.0/16",),
         most_authorisations=5,

@@ -199,7 +199,7 @@ async def test_a_removed_camera_is_stopped_its_source_erased_and_its_record_kept
     ended = (await ana.get(f"/registry/v1/authorisations/{given['id']}")).json()
     assert (ended["state"], ended["ended_at"]) == ("withdrawn", stand.clock.text())
     for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/pause"), ("POST", "/resume")):
-        body = {} if method == "PATCH" else None
+        body: dict[str, Any] | None = {} if method == "PATCH" else None
         again = await ana.request(method, f"{CAMERAS_URL}/{camera['id']}{path}", json=body)
         assert (again.status_code, code_of(again)) == (404, "not-found")
     assert (await ana.get(CAMERAS_URL)).json()["items"] == []

@@ -193,7 +193,9 @@ class Clip:
 
 
 @cache
-def clip(*, pictures: int = 20, gop: int = 10, b_pictures: int = 0, width: int = 160, height: int = 96) -> Clip:
+def clip(
+    *, pictures: int = 20, gop: int = 10, b_pictures: int = 0, width: int = 160, height: int = 96
+) -> Clip:
     """A moving bar, coded by x264; times in ticks of `TICKS`, from 0."""
     with av.open(io.BytesIO(), "w", format="h264") as container:
         stream = container.add_stream(
@@ -249,6 +251,7 @@ class Lens:
     stream: str = STREAM
     sequence: int = 0
     previous: bytes = GENESIS
+    padding: bytes = b""  # one more NAL unit in every picture, where pictures are to weigh something
 
     def unit(self, **changes: Any) -> AccessUnit:
         """The next access unit, received now."""
@@ -266,7 +269,7 @@ class Lens:
             ticks_per_second=TICKS,
             is_random_access_point=picture.is_keyframe,
             codec=CODEC_H264,
-            nal_units=picture.nal_units,
+            nal_units=[*picture.nal_units, *([self.padding] if self.padding else [])],
             parameter_sets=self.clip.parameter_sets,
             received_at_us=self.clock.now_us(),
             mask_version=self.mask_version,

@@ -99,15 +99,20 @@ async def running(
 async def serve(service: Servable, public: Listen, internal: Listen, *, shutdown_s: float = 5.0) -> None:
     """Serve until SIGTERM or SIGINT, which also end a start under way; see `running`."""
 
-    async def live() -> None:
-        async with running(service, public, internal, shutdown_s=shutdown_s):
-            await asyncio.Event().wait()
-
     with stop_signals() as stopped:
+        started = asyncio.Event()
+
+        async def live() -> None:
+            async with running(service, public, internal, shutdown_s=shutdown_s):
+                started.set()
+                await stopped()
+
         life = asyncio.create_task(live(), name=f"life of {service.name}")
         signalled = asyncio.create_task(stopped(), name="stop signals")
         try:
             await asyncio.wait({life, signalled}, return_when=asyncio.FIRST_COMPLETED)
+            if started.is_set():
+                await life  # ends by itself: lifespans see an ordinary end, no cancellation
         finally:
             signalled.cancel()
             life.cancel()

@@ -11,6 +11,7 @@ from typing import Any, Final, TextIO
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from feedgate_kit.ids import new_id
 from feedgate_kit.metrics import HttpMetrics
@@ -186,11 +187,13 @@ class RequestTelemetry:
 
         try:
             await self.app(scope, watched_receive, watched_send)
+        except WebSocketDisconnect:
+            pass  # the client left while the route was reading or writing: its ordinary end
         except Exception:
-            # As above. The server closes the socket with 1011.
-            logger.exception("websocket failed")
+            logger.exception("websocket failed")  # as above
+            with suppress(Exception):  # closed before
+                await watched_send({"type": "websocket.close", "code": 1011})
             code = 1011
-            raise
         finally:
             if accepted_as is not None:
                 self._metrics.closed(accepted_as, code)

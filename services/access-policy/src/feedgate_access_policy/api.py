@@ -57,7 +57,7 @@ def routes(
     def name(caller: Principal) -> str:
         return persons.known_as(caller).pseudonym
 
-    router = APIRouter(prefix=PREFIX)
+    router = APIRouter()
     router.include_router(_incident_routes(incident_desk, clock))
     router.include_router(_law_routes(law))
     router.include_router(_request_routes(request_desk, name))
@@ -66,7 +66,7 @@ def routes(
 
 
 def _incident_routes(desk: IncidentDesk, clock: Clock) -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(prefix=PREFIX)
 
     @router.post("/incidents", status_code=201)
     async def record_incident(caller: Operator, body: IncidentBody) -> IncidentAnswer:
@@ -97,7 +97,7 @@ def _incident_routes(desk: IncidentDesk, clock: Clock) -> APIRouter:
 
 
 def _law_routes(law: Law) -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(prefix=PREFIX)
 
     @router.get("/legal-bases")
     async def legal_bases(_caller: AgencyPerson, jurisdiction: JurisdictionName) -> LegalBasesAnswer:
@@ -110,7 +110,7 @@ def _law_routes(law: Law) -> APIRouter:
 
 
 def _request_routes(desk: RequestDesk, name: Callable[[Principal], str]) -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(prefix=PREFIX)
 
     @router.post("/requests", status_code=201)
     async def submit(caller: Operator, body: RequestBody) -> RequestAnswer:
@@ -155,7 +155,7 @@ def _request_routes(desk: RequestDesk, name: Callable[[Principal], str]) -> APIR
 
 
 def _grant_routes(desk: GrantDesk, name: Callable[[Principal], str]) -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(prefix=PREFIX)
 
     @router.get("/grants")
     async def list_grants(

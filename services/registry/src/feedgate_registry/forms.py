@@ -65,7 +65,7 @@ Credential = Annotated[SecretStr, Field(max_length=400)]
 class PointForm(ApiModel):
     """A GeoJSON point (RFC 7946 §3.1.2), without altitude."""
 
-    kind: Annotated[Literal["Point"], Field(alias="type")]
+    type: Literal["Point"]
     coordinates: tuple[Longitude, Latitude]
 
 

@@ -80,7 +80,10 @@ class EventStreams:
             yield b": frame events\n\n"
             while (left_us := until_us - self._clock.now_us()) > 0:
                 wait_s = min(HEARTBEAT_S, left_us / MICROSECONDS)
-                awaited: set[asyncio.Future[StoredRecord] | asyncio.Future[Literal[True]]] = {coming, stopping}
+                awaited: set[asyncio.Future[StoredRecord] | asyncio.Future[Literal[True]]] = {
+                    coming,
+                    stopping,
+                }
                 await asyncio.wait(awaited, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
                 if stopping.done():
                     return

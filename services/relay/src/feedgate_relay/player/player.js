@@ -37,7 +37,7 @@ const COVERED_STATE = {
 
 const LEASE_MS = 3000; // the dead-man rule: not negotiable, so not taken from `hello`
 const OPENS_WITHIN_MS = 10000;
-const EXPLAINED_WITHIN_MS = 1000; // how long the notice socket may outlive the media socket without a word
+const EXPLAINED_WITHIN_MS = 1000; // how long a covered view is still listened to for the reason
 const WATCH_MS = 100;
 const RETRY_FIRST_MS = 500;
 const RETRY_LONGEST_MS = 8000;
@@ -45,12 +45,14 @@ const RENEW_BEFORE_MS = 30000;
 const TIMER_LONGEST_MS = 3600000; // setTimeout fires at once from 2^31 ms on
 const HELD_MESSAGES = 250; // what may arrive on one socket before its notice does on the other: 10 s at 25/s
 
-const LATE_MS = 1000;
+const LATE_MS = 1500;
 const TOO_LATE_MS = 3000; // as the relay has it: a live view is never a replay
 const JUMP_S = 0.6;
 const HURRY_S = 0.18;
 const BEHIND_S = 0.08;
 const KEEP_BEHIND_S = 4;
+const STRETCHED_S = 1;
+const NEXT_RUN_AFTER_S = 0.04;
 
 const HEADER_BYTES = 16;
 const KIND_INIT = 1;
@@ -102,7 +104,6 @@ export class Player {
     if (!FINAL.has(this.#base)) this.#finish("closed");
     this.#view?.close();
     this.#view = null;
-    this.#screen.clear();
   }
 
   // A page nobody looks at asks for nothing.
@@ -132,7 +133,7 @@ export class Player {
       notice: (notice, receivedAt) => this.#notice(notice, receivedAt),
       init: (bytes) => this.#screen.init(bytes),
       fragment: (bytes) => this.#screen.append(bytes),
-      uncertain: () => this.#cover("waiting"),
+      uncertain: () => this.#cover("lost"),
       watch: () => this.#watch(),
       lost: (reason) => this.#lost(reason),
       over: (state, reason) => this.#over(state, reason),
@@ -225,11 +226,9 @@ export class Player {
   // Cover first; source and buffers go once the cover is on the screen.
   #cover(state) {
     this.#shutter.close();
+    this.#screen.leave();
     this.#become(state);
-    const { generation } = this.#screen;
-    afterPaint(() => {
-      if (this.#screen.generation === generation) this.#screen.clear();
-    });
+    afterPaint(() => this.#screen.clear());
   }
 
   #become(state) {
@@ -265,9 +264,7 @@ class Shutter {
 
   constructor(video) {
     this.#video = video;
-    this.#video.style.setProperty("opacity", "0", "important");
-    // An animation does not overrule `!important`, so a style sheet that says otherwise hides the pictures.
-    this.#video.style.setProperty("opacity", "0");
+    this.#video.style.opacity = "0";
   }
 
   // From a lease on: `leaseAt` is when it came, by performance.now().
@@ -301,6 +298,7 @@ class View {
   #expected = 0;
   #openedAt = performance.now();
   #mediaGone = null;
+  #lapsedAt = null;
   #closed = false;
   #begunAtMs = null; // relay's clock; pictures sent before it belong to what was covered
   #held = [];
@@ -355,12 +353,13 @@ class View {
       return;
     }
     this.#expected += 1;
+    if (this.leaseAt !== null && this.#leaseLeftMs() <= 0) this.#lapse();
     if (message.type === "hello") {
       this.#openMedia(message.media_secret);
       this.#renewLater();
       this.leaseAt = receivedAt;
       this.#on.hello();
-    } else if (message.type === "lease") {
+    } else if (message.type === "lease" && this.#lapsedAt === null) {
       this.leaseAt = receivedAt;
       this.#on.lease(receivedAt);
     } else if (message.type === "notice") {
@@ -378,7 +377,7 @@ class View {
   }
 
   #begin(atMs) {
-    if (document.hidden) return;
+    if (document.hidden || this.#lapsedAt !== null) return;
     const held = this.#held;
     this.#held = [];
     this.#begunAtMs = atMs;
@@ -450,13 +449,24 @@ class View {
     const now = performance.now();
     if (this.leaseAt === null) {
       if (now - this.#openedAt > OPENS_WITHIN_MS) this.#gone("no_hello");
+    } else if (this.#lapsedAt !== null) {
+      if (now - this.#lapsedAt > EXPLAINED_WITHIN_MS) this.#gone("no_lease");
     } else if (this.#leaseLeftMs() <= 0) {
-      this.#gone("no_lease");
+      this.#lapse();
     } else if (this.#mediaGone !== null && now - this.#mediaGone.at > EXPLAINED_WITHIN_MS) {
       this.#gone(this.#mediaGone.reason || "media_closed", this.#mediaGone.code);
     } else {
       this.#on.watch();
     }
+  }
+
+  // The dead-man rule. No later lease revives this view: it may have waited on its way, as long as this page
+  // was held up or its machine slept. What was said meanwhile is still heard, above all that it is over.
+  #lapse() {
+    if (this.#lapsedAt !== null) return;
+    this.#lapsedAt = performance.now();
+    this.forgetPictures();
+    this.#on.uncertain();
   }
 
   #gone(reason, code = 0) {
@@ -488,8 +498,6 @@ class View {
 
 // A MediaSource that is kept at its live edge.
 class Screen {
-  generation = 0; // of the source; another one is another screen
-
   #video;
   #on;
   #pending = [];
@@ -497,7 +505,9 @@ class Screen {
   #buffer = null;
   #codec = null;
   #url = null;
+  #ticksPerSecond = 90000;
   #beginsRun = false;
+  #edge = null; // time of the newest picture in the buffer, in seconds
   #shownAt = 0;
 
   constructor(video, on) {
@@ -524,19 +534,22 @@ class Screen {
 
   // How old what is seen has become: not yet played, or not followed by anything.
   lateMs() {
-    const { buffered, currentTime } = this.#video;
-    const behindMs = buffered.length === 0 ? 0 : 1000 * (buffered.end(buffered.length - 1) - currentTime);
+    const behindMs = this.#edge === null ? 0 : 1000 * (this.#edge - this.#video.currentTime);
     return Math.max(behindMs, performance.now() - this.#shownAt);
   }
 
-  // Nothing of what was shown stays in the page.
-  clear() {
-    this.generation += 1;
+  // What was shown is over. The next init segment begins anew.
+  leave() {
     this.#pending = [];
     this.#source = null;
     this.#buffer = null;
+    this.#edge = null;
     this.#video.onerror = null;
-    if (this.#url === null) return;
+  }
+
+  // Nothing of what was left stays in the page.
+  clear() {
+    if (this.#url === null || this.#source !== null) return;
     this.#video.removeAttribute("src");
     this.#video.load();
     URL.revokeObjectURL(this.#url);
@@ -545,10 +558,9 @@ class Screen {
 
   #open(codec) {
     const source = new MediaSource();
-    const { generation } = this;
-    this.generation += 1;
     this.#source = source;
     this.#codec = codec;
+    if (this.#url !== null) URL.revokeObjectURL(this.#url);
     this.#url = URL.createObjectURL(source);
     source.addEventListener(
       "sourceopen",
@@ -592,21 +604,23 @@ class Screen {
   #appendInit({ bytes, codec }) {
     if (codec !== this.#codec) this.#buffer.changeType(typeOf(codec));
     this.#codec = codec;
+    this.#ticksPerSecond = ticksPerSecondOf(bytes);
     this.#beginsRun = true;
     this.#buffer.appendBuffer(bytes);
   }
 
   #appendFragments() {
     const next = this.#pending.findIndex((item) => item.codec !== null);
-    const together = this.#pending.splice(0, next === -1 ? this.#pending.length : next);
+    const together = this.#pending.splice(0, next === -1 ? this.#pending.length : next).map((item) => item.bytes);
     if (this.#beginsRun) {
       // A new run counts from 0 again: lay it behind what is there.
-      const { buffered } = this.#video;
-      const end = buffered.length === 0 ? 0 : buffered.end(buffered.length - 1);
-      this.#buffer.timestampOffset = end - decodeTimeS(together[0].bytes);
+      const from = this.#edge === null ? 0 : this.#edge + NEXT_RUN_AFTER_S;
+      this.#buffer.timestampOffset = from - decodeTicksOf(together[0]) / this.#ticksPerSecond;
       this.#beginsRun = false;
     }
-    this.#buffer.appendBuffer(joined(together.map((item) => item.bytes)));
+    for (const bytes of together) stretch(bytes, STRETCHED_S * this.#ticksPerSecond);
+    this.#edge = this.#buffer.timestampOffset + decodeTicksOf(together.at(-1)) / this.#ticksPerSecond;
+    this.#buffer.appendBuffer(joined(together));
   }
 
   #appended() {
@@ -618,12 +632,13 @@ class Screen {
   #keepToLiveEdge() {
     const video = this.#video;
     const { buffered } = video;
-    if (buffered.length === 0) return;
+    if (buffered.length === 0 || this.#edge === null) return;
     const start = buffered.start(buffered.length - 1);
-    const end = buffered.end(buffered.length - 1);
-    const behind = end - video.currentTime;
-    // A picture that never came leaves a hole, and no player passes one by itself.
-    if (video.currentTime < start || behind > JUMP_S) video.currentTime = Math.max(start, end - BEHIND_S);
+    const behind = this.#edge - video.currentTime;
+    // Pictures that never came leave a hole, and no player passes one by itself.
+    if (video.currentTime < start || behind > JUMP_S) {
+      video.currentTime = Math.max(start, this.#edge - BEHIND_S);
+    }
     video.playbackRate = behind > HURRY_S ? 1.25 : 1;
     if (video.paused) this.#play();
   }
@@ -686,12 +701,34 @@ function codecOf(init) {
   return `avc1.${hex.join("")}`;
 }
 
-// Seconds of the fragment's tfdt box (ISO/IEC 14496-12 8.8.12); the time base is 1/90000.
-function decodeTimeS(fragment) {
-  const at = afterName(fragment, "tfdt");
-  const view = new DataView(fragment.buffer, fragment.byteOffset + at);
-  const ticks = view.getUint8(0) === 1 ? Number(view.getBigUint64(4)) : view.getUint32(4);
-  return ticks / 90000;
+// Time base of the track, from the mdhd box (ISO/IEC 14496-12 8.4.2).
+function ticksPerSecondOf(init) {
+  const { view, version } = fullBox(init, "mdhd");
+  return view.getUint32(version === 1 ? 20 : 12);
+}
+
+// Decode time of the fragment, from its tfdt box (8.8.12).
+function decodeTicksOf(fragment) {
+  const { view, version } = fullBox(fragment, "tfdt");
+  return version === 1 ? Number(view.getBigUint64(4)) : view.getUint32(4);
+}
+
+// Lengthen the one sample of the fragment, in its trun box (8.8.8): how long a
+// picture lasts is known only when the next one comes. A player takes pictures
+// further apart than twice the length said for a gap, and shows nothing until
+// the next keyframe; cameras do so whenever light fades.
+function stretch(fragment, ticks) {
+  const { view } = fullBox(fragment, "trun");
+  const flags = view.getUint32(0) & 0xffffff;
+  const at = 8 + (flags & 0x1 ? 4 : 0) + (flags & 0x4 ? 4 : 0);
+  if (flags & 0x100) view.setUint32(at, ticks);
+}
+
+function fullBox(bytes, name) {
+  const at = afterName(bytes, name);
+  if (at === -1) throw new RangeError(`no ${name}`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at);
+  return { view, version: view.getUint8(0) };
 }
 
 function afterName(bytes, name) {

@@ -3,138 +3,243 @@
 
 import { Player } from "/relay/v1/player.js";
 
-const COVER_TEXT = {
-  connecting: "Connecting…",
-  waiting: "Waiting for pictures…",
-  paused: "Paused by the owner",
-  stopped: "The owner stopped sharing",
-  lost: "Connection lost. Nothing is shown until it is back.",
-  hidden: "Not shown while this page is hidden",
+const STATE_TEXT = {
+  connecting: ["Connecting", ""],
+  waiting: ["Waiting for pictures", ""],
+  live: ["Live", ""],
+  late: ["Late: what is seen is more than a second old", ""],
+  paused: ["Paused", "Pictures come again when the owner wants."],
+  hidden: ["Not shown", "No picture is sent while nobody looks at this page."],
+  lost: ["Connection lost", "Nothing is shown until it is back."],
+  stopped: ["Stopped", "The right to see these pictures has ended."],
+  refused: ["Refused", ""],
+  closed: ["Closed", ""],
+};
+
+const NOTICE_TEXT = {
+  started: "Pictures begin",
+  resumed: "Pictures again",
+  stopped: "Stopped for good",
+  paused_by_owner: "Paused by the owner",
+  out_of_schedule: "Outside the owner’s hours",
+  camera_lost: "The camera is not reached",
+  waiting_for_keyframe: "Waiting for the next whole picture",
+  expiring: "Ends soon",
+  not_fresh: "Covered to be safe",
+  gap: "Pictures are missing",
+  view_ended: "View ended",
+  lost: "Connection lost",
   refused: "Refused",
 };
 
+const LINES_KEPT = 200;
+const CALL_WITHIN_MS = 15000;
+const LEDGER_AFTER_MS = 1500; // the relay's last records of a view are on their way
+
 const find = (id) => document.getElementById(id);
-const tile = find("tile");
+const words = (code) => String(code).replaceAll("_", " ").replaceAll("-", " ");
+
 let session = null;
 let player = null;
+let isPaused = false;
 let stopAskedAt = null;
 
 async function call(method, path, token, body) {
   const answer = await fetch(path, {
     method,
-    headers: { Authorization: `Bearer ${token}`, ...(body ? { "Content-Type": "application/json" } : {}) },
+    headers: {
+      ...(token ? { Authorization: `Bearer ${token}` } : {}),
+      ...(body ? { "Content-Type": "application/json" } : {}),
+    },
     body: body ? JSON.stringify(body) : undefined,
+    signal: AbortSignal.timeout(CALL_WITHIN_MS),
   });
-  const content = await answer.json();
+  const content = await answer.json().catch(() => ({}));
   if (answer.ok) return content;
-  const error = new Error((content.reasons ?? [content.type?.split(":").pop()]).join(", "));
+  const code = content.type?.split(":").pop() ?? `HTTP ${answer.status}`;
+  const error = new Error(content.reasons?.length ? content.reasons.join(", ") : code);
   error.detail = content.detail ?? "";
-  error.final = answer.status >= 400 && answer.status < 500 && answer.status !== 429;
+  error.final = answer.status >= 400 && answer.status < 500 && answer.status !== 408 && answer.status !== 429;
   throw error;
 }
 
+function sayMeasured(text) {
+  find("measured").textContent = text;
+}
+
+function sayFailed(what, error) {
+  sayMeasured([`${what}: ${words(error.message)}.`, error.detail].filter(Boolean).join(" "));
+}
+
+// The operator's side.
+
 function watch() {
   player?.close();
-  player = new Player(tile, {
+  player = new Player(find("tile"), {
     takeTicket: () => call("POST", `/access-policy/v1/grants/${session.grant_id}/tickets`, session.operator_token),
-    onNotice: note,
+    onNotice: noticed,
     onState: stateChanged,
   });
   player.start();
 }
 
 function stateChanged(state) {
-  if (COVER_TEXT[state]) find("cover-text").textContent = COVER_TEXT[state];
-  const over = state === "stopped" || state === "refused";
-  find("stop").disabled = over;
-  find("pause").disabled = over;
-  find("again").disabled = !over;
-  if (over && stopAskedAt !== null) {
-    find("measured").textContent = `Covered ${Math.round(performance.now() - stopAskedAt)} ms after the button was pressed.`;
-    stopAskedAt = null;
-  }
+  const [title, text] = STATE_TEXT[state];
+  find("state").dataset.state = state;
+  find("state").textContent = title;
+  find("cover-title").textContent = title;
+  find("cover-text").textContent = text;
+  const isOver = state === "stopped" || state === "refused";
+  find("pause").disabled = isOver;
+  find("again").disabled = !isOver;
+  const hadFocus = document.activeElement === find("stop") || document.activeElement === document.body;
+  find("stop").disabled = isOver || stopAskedAt !== null;
+  if (isOver && hadFocus) find("again").focus(); // a disabled button would lose it
+  if (state === "stopped") afterStop();
 }
 
-function note(notice) {
-  const line = document.createElement("li");
-  const time = document.createElement("time");
-  time.textContent = new Date(notice.at ?? Date.now()).toLocaleTimeString();
-  line.append(time, [notice.code, notice.reason, notice.detail].filter(Boolean).join(" · ").replaceAll("_", " "));
-  find("notices").prepend(line);
+function noticed(notice) {
+  const title = NOTICE_TEXT[notice.code] ?? words(notice.code);
+  if (notice.detail && notice.code !== "gap" && notice.code !== "expiring") {
+    find("cover-text").textContent = notice.detail;
+  }
+  const reason = notice.detail || words(notice.reason ?? "");
+  find("notices").prepend(line(notice.at ?? Date.now(), title, reason));
+  while (find("notices").childElementCount > LINES_KEPT) find("notices").lastElementChild.remove();
 }
+
+// The owner's side.
 
 async function stop() {
   find("stop").disabled = true;
   stopAskedAt = performance.now();
+  sayMeasured("Stopping…");
   try {
     await call("POST", `/registry/v1/authorisations/${session.authorisation_id}/withdraw`, session.owner_token);
   } catch (error) {
     stopAskedAt = null;
     find("stop").disabled = false;
-    find("measured").textContent = `Not stopped: ${error.message}`;
+    sayFailed("Not stopped", error);
   }
 }
 
+function afterStop() {
+  const askedAt = stopAskedAt;
+  stopAskedAt = null;
+  if (askedAt === null) return;
+  requestAnimationFrame(() =>
+    requestAnimationFrame(() => {
+      sayMeasured(`Covered ${Math.round(performance.now() - askedAt)} ms after the button was pressed.`);
+    }),
+  );
+  setTimeout(readLedger, LEDGER_AFTER_MS);
+}
+
 async function pauseOrResume() {
-  const resume = find("pause").textContent === "Resume";
-  await call("POST", `/registry/v1/cameras/${session.camera_id}/${resume ? "resume" : "pause"}`, session.owner_token);
-  find("pause").textContent = resume ? "Pause" : "Resume";
+  find("pause").disabled = true;
+  try {
+    const act = isPaused ? "resume" : "pause";
+    await call("POST", `/registry/v1/cameras/${session.camera_id}/${act}`, session.owner_token);
+    isPaused = !isPaused;
+    find("pause").textContent = isPaused ? "Resume" : "Pause";
+    sayMeasured("");
+  } catch (error) {
+    sayFailed(isPaused ? "Not resumed" : "Not paused", error);
+  }
+  find("pause").disabled = find("stop").disabled;
 }
 
 async function again() {
   find("again").disabled = true;
-  find("measured").textContent = "The owner authorises, the operator asks, the supervisor approves…";
+  sayMeasured("The owner authorises, the operator asks, the supervisor approves…");
   try {
-    Object.assign(session, await call("POST", "/demo/again", session.owner_token));
-    find("pause").textContent = "Pause";
-    find("measured").textContent = "";
+    session = await call("POST", "/demo/again", session.owner_token);
+    sayMeasured("");
     watch();
+    find("stop").focus();
   } catch (error) {
-    find("measured").textContent = `Could not begin again: ${error.message}`;
+    sayFailed("Could not begin again", error);
     find("again").disabled = false;
   }
 }
 
 async function readLedger() {
-  const page = await call("GET", `/audit/v1/ledger?camera_id=${session.camera_id}`, session.owner_token);
-  find("ledger").replaceChildren(...page.items.map(ledgerLine));
+  try {
+    const page = await call("GET", `/audit/v1/ledger?camera_id=${session.camera_id}`, session.owner_token);
+    find("ledger").replaceChildren(...page.items.map(ledgerLine));
+    find("ledger-empty").hidden = page.items.length > 0;
+  } catch (error) {
+    find("ledger-empty").hidden = false;
+    find("ledger-empty").textContent = `The ledger could not be read: ${words(error.message)}.`;
+  }
 }
 
 function ledgerLine(entry) {
-  const line = document.createElement("li");
+  if (entry.kind !== "view") {
+    const judged = entry.permitted === null ? "" : entry.permitted ? "permitted" : "refused";
+    const who = [entry.role, entry.agency, entry.actor].filter(Boolean).join(", ");
+    return line(entry.at, entry.event.replaceAll(".", ": "), [who, judged, ...entry.reasons].filter(Boolean).join(" · "));
+  }
+  const told = [
+    `for ${words(entry.purpose)}, on ${entry.basis_codes.join(" and ")}`,
+    `${entry.pictures} pictures`,
+    entry.ended_at === null ? "still open" : `ended: ${words(entry.ended_reason ?? "")}`,
+    entry.dark_ms === null ? "" : `dark on the screen within ${entry.dark_ms} ms`,
+  ];
+  return line(entry.at, `Seen by ${entry.viewer} of ${entry.agency}`, told.filter(Boolean).join(" · "));
+}
+
+function line(at, title, text) {
+  const item = document.createElement("li");
   const time = document.createElement("time");
-  time.textContent = new Date(entry.at).toLocaleTimeString();
-  const said =
-    entry.kind === "view"
-      ? [
-          `${entry.agency}, ${entry.viewer}`,
-          entry.purpose,
-          entry.basis_codes.join(" + "),
-          `${entry.pictures} pictures`,
-          entry.ended_reason && `ended: ${entry.ended_reason}`,
-          entry.dark_ms !== null && `dark on the screen in ${entry.dark_ms} ms`,
-        ]
-      : [entry.event, entry.role, entry.reasons.join(", ")];
-  line.append(time, said.filter(Boolean).join(" · ").replaceAll("_", " "));
-  return line;
+  const strong = document.createElement("strong");
+  const span = document.createElement("span");
+  const moment = new Date(at);
+  time.dateTime = Number.isNaN(moment.getTime()) ? "" : moment.toISOString();
+  time.textContent = Number.isNaN(moment.getTime()) ? "" : moment.toLocaleTimeString();
+  strong.textContent = title;
+  span.textContent = text;
+  item.append(time, strong);
+  if (text) item.append(span);
+  return item;
+}
+
+// The session.
+
+function renewLater() {
+  setTimeout(renew, Math.max(1000, 500 * session.expires_in_s));
+}
+
+async function renew() {
+  try {
+    const { owner_token, operator_token, expires_in_s } = await call("POST", "/demo/renew", session.owner_token);
+    Object.assign(session, { owner_token, operator_token, expires_in_s });
+  } catch (error) {
+    if (error.final) {
+      sayMeasured("This page’s session has ended. Start the demo again for a new link.");
+      return;
+    }
+  }
+  renewLater();
 }
 
 async function begin() {
   const code = location.hash.slice(1);
-  history.replaceState(null, "", location.pathname);
-  const answer = await fetch("/demo/exchange", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ code }),
-  });
-  if (!answer.ok) {
-    tile.dataset.state = "refused";
-    find("cover-text").textContent = "This link was used before. Start the demo again for a new one.";
+  history.replaceState(null, "", location.pathname); // the code does not stay in the history
+  try {
+    session = await call("POST", "/demo/exchange", null, { code });
+  } catch (error) {
+    find("tile").dataset.state = "refused";
+    stateChanged("refused");
+    find("cover-text").textContent = error.final
+      ? "This link was used before. Start the demo again for a new one."
+      : "The demo does not answer. Is it still running?";
+    find("again").disabled = true;
     return;
   }
-  session = await answer.json();
   find("why").textContent = session.why;
   find("refresh").disabled = false;
+  renewLater();
   watch();
 }
 

@@ -1,0 +1,93 @@
+"""What the agency's topic is told."""
+
+from feedgate_contracts.camera.v1.camera_pb2 import SHARING_PAUSED
+from feedgate_contracts.digest import picture_digest
+from feedgate_contracts.frame.v1.frame_pb2 import (
+    NOTICE_CODE_PAUSED_BY_OWNER,
+    NOTICE_CODE_STARTED,
+    NOTICE_CODE_STOPPED,
+    FrameEvent,
+)
+from services.relay.tests.scene import GRANT_ID, STREAM, samples
+from services.relay.tests.stage import Stage
+
+
+def groups(events: list[FrameEvent]) -> list[list[int]]:
+    """The sequences in each record of pictures."""
+    return [
+        [picture.sequence for picture in event.group_of_pictures.pictures]
+        for event in events
+        if event.WhichOneof("event") == "group_of_pictures"
+    ]
+
+
+async def test_one_record_for_each_group_and_grant_holds_what_any_view_was_shown(stage: Stage) -> None:
+    await stage.watch()
+    await stage.watch()
+    await stage.film(25)
+    events = list(await stage.frame_events())
+    assert groups(events) == [list(range(10)), list(range(10, 20))]
+    assert {(event.grant_id, event.stream) for event in events} == {(GRANT_ID, STREAM)}
+    await stage.withdraw()
+    assert groups(list(await stage.frame_events())) == [list(range(20, 25))]
+
+
+async def test_the_digests_of_what_was_shown_verify(stage: Stage) -> None:
+    await stage.watch()
+    units = list(stage.lens.units(10))
+    stage.show(*units)
+    await stage.withdraw()
+    (group,) = [
+        event.group_of_pictures
+        for event in await stage.frame_events()
+        if event.WhichOneof("event") == "group_of_pictures"
+    ]
+    previous = group.previous_digest
+    for picture, sample in zip(group.pictures, samples(units), strict=True):
+        assert picture.size_bytes == len(sample)
+        previous = picture_digest(
+            previous=previous,
+            stream=STREAM,
+            run=group.run,
+            sequence=picture.sequence,
+            dts=picture.dts,
+            received_at_us=picture.received_at_us,
+            mask_version=group.mask_version,
+            sample=sample,
+        )
+        assert picture.digest == previous
+
+
+async def test_pictures_nobody_was_handed_are_not_in_it(stage: Stage) -> None:
+    watching = await stage.watch()
+    await stage.film(3)
+    watching.media.block()
+    await stage.film(17)
+    await stage.withdraw()
+    assert groups(list(await stage.frame_events())) == [[0, 1, 2]]
+
+
+async def test_a_picture_handed_over_late_comes_in_a_further_record(stage: Stage) -> None:
+    slow = await stage.watch()
+    await stage.film(8)
+    slow.media.block()
+    await stage.film(3)
+    quick = await stage.watch()  # begins with the group that holds picture 10
+    slow.media.unblock()
+    assert quick.pictures == [10]
+    assert slow.pictures == list(range(11))
+    await stage.withdraw()
+    assert groups(list(await stage.frame_events())) == [list(range(8)), [8, 9], [10]]
+
+
+async def test_what_concerns_the_whole_grant_is_told_once(stage: Stage) -> None:
+    first, second = await stage.watch(), await stage.watch()
+    await stage.film(2)
+    await stage.change_camera(sharing=SHARING_PAUSED)
+    await stage.withdraw()
+    notices = [event.notice for event in await stage.frame_events() if event.WhichOneof("event") == "notice"]
+    told = [(notice.code, notice.view_id) for notice in notices]
+    assert told.count((NOTICE_CODE_PAUSED_BY_OWNER, "")) == 1
+    assert told.count((NOTICE_CODE_STOPPED, "")) == 1
+    started = {view_id for code, view_id in told if code == NOTICE_CODE_STARTED}
+    assert started == {first.view.view_id, second.view.view_id}

@@ -1,0 +1,106 @@
+"""`feedgate topics apply` and a running Kafka agree with the catalogue."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from feedgate_kit.bus.kafka_topics import open_admin, own_settings
+from feedgate_kit.errors import BusError
+from feedgate_kit.topics import (
+    CAMERA_STATE,
+    DEMAND_EVENTS,
+    Setting,
+    Topic,
+    TopicError,
+    apply_topics,
+    expand,
+    frame_events,
+    load_topics,
+)
+from tests.contract.conftest import NUMBERS, own_topics
+from tests.servers.ports import free_port
+
+CATALOGUE = load_topics()
+
+
+async def partitions_of(admin: AIOKafkaAdminClient, *names: str) -> list[int]:
+    described = await admin.describe_topics(list(names))
+    counts = {entry["topic"]: len(entry["partitions"]) for entry in described}
+    return [counts[name] for name in names]
+
+
+def named_like(topics: Mapping[str, Topic], known: str) -> Topic:
+    """The test's own twin of a topic of the catalogue."""
+    (topic,) = [each for each in topics.values() if each.description == CATALOGUE[known].description]
+    return topic
+
+
+async def test_the_whole_catalogue_is_in_kafka_as_the_files_say(kafka_bootstrap: str) -> None:
+    await apply_topics(kafka_bootstrap, CATALOGUE, ["pba", "pfa"])
+    async with open_admin(kafka_bootstrap, 10) as admin:
+        for topic in expand(CATALOGUE, ["pba", "pfa"]):
+            assert await partitions_of(admin, topic.name) == [topic.partitions]
+            wanted = {name: setting.value for name, setting in topic.config.items()}
+            wanted |= {"min.insync.replicas": "1", "unclean.leader.election.enable": "false"}
+            assert await own_settings(admin, topic.name) == wanted
+
+
+async def test_what_is_as_it_should_be_is_left_alone(kafka_bootstrap: str) -> None:
+    topics = own_topics(next(NUMBERS))
+    made = await apply_topics(kafka_bootstrap, topics, [])
+    assert len(made) == len(topics)
+    assert all("made with" in line for line in made)
+    assert await apply_topics(kafka_bootstrap, topics, []) == []
+
+
+async def test_an_agency_that_joins_later_gets_its_topic(kafka_bootstrap: str) -> None:
+    await apply_topics(kafka_bootstrap, CATALOGUE, [])
+    agency = f"agency-{next(NUMBERS)}"
+    assert await apply_topics(kafka_bootstrap, CATALOGUE, [agency]) == [
+        f"{frame_events(agency)}: made with 3 partitions"
+    ]
+
+
+async def test_settings_that_drifted_or_changed_are_corrected_and_told(kafka_bootstrap: str) -> None:
+    topics = own_topics(next(NUMBERS))
+    await apply_topics(kafka_bootstrap, topics, [])
+    state, events = named_like(topics, CAMERA_STATE), named_like(topics, DEMAND_EVENTS)
+    async with open_admin(kafka_bootstrap, 10) as admin:
+        # Somebody replaced the settings by hand: a lag that lets a stop move, and a retention of their own.
+        drifted = {"cleanup.policy": "compact", "min.compaction.lag.ms": "0", "retention.ms": "1000"}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, state.name, drifted)])
+        config = {**events.config, "retention.ms": Setting("240000", "a shorter one")}
+        changed = {**topics, events.name: replace(events, config=config)}
+        told = await apply_topics(kafka_bootstrap, changed, [])
+        assert f"{state.name}: min.compaction.lag.ms: 0 -> 3600000" in told
+        assert f"{state.name}: retention.ms: 1000 -> not set" in told
+        assert f"{state.name}: message.timestamp.type: not set -> LogAppendTime" in told
+        assert f"{events.name}: retention.ms: 300000 -> 240000" in told
+        assert "retention.ms" not in await own_settings(admin, state.name)
+    assert await apply_topics(kafka_bootstrap, changed, []) == []
+
+
+async def test_other_partitions_are_refused_before_anything_is_changed(kafka_bootstrap: str) -> None:
+    topics = own_topics(next(NUMBERS))
+    state, events = named_like(topics, CAMERA_STATE), named_like(topics, DEMAND_EVENTS)
+    await apply_topics(kafka_bootstrap, {state.name: state}, [])
+    async with open_admin(kafka_bootstrap, 10) as admin:
+        await admin.create_partitions({state.name: NewPartitions(total_count=2)})
+        with pytest.raises(TopicError, match="has 2 partitions in Kafka; allowed: 1"):
+            await apply_topics(kafka_bootstrap, topics, [])
+        assert events.name not in await admin.list_topics()
+
+
+async def test_a_replication_factor_the_cluster_cannot_give_is_told(kafka_bootstrap: str) -> None:
+    with pytest.raises(BusError, match="was not made: InvalidReplicationFactorError"):
+        await apply_topics(kafka_bootstrap, own_topics(next(NUMBERS)), [], replication_factor=3)
+
+
+@pytest.mark.needs("kafka")
+async def test_no_kafka_is_an_error_that_names_it() -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
+    with pytest.raises(BusError, match=f"applying topics to {nowhere}"):
+        await apply_topics(nowhere, CATALOGUE, [])

@@ -1,0 +1,121 @@
+"""What Chromium's compositor puts on the screen, whatever the page's own code does or says.
+
+A screenshot asks the page for a frame and so waits for its code; the screencast
+takes every frame that the compositor draws.
+"""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from feedgate_tools.simulator.picture_number import Image, read_picture_number
+
+FLAT = 8.0
+"""Spread of grey levels in a part of the tile that shows no picture. The clip's street has over 20 there."""
+
+
+class Session(Protocol):
+    """A CDP session with one page, Playwright's or our own."""
+
+    async def send(self, method: str, params: dict[str, Any] | None = None) -> Any: ...
+    def on(self, event: str, handler: Callable[[dict[str, Any]], Any]) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where something is on the page, in CSS pixels, which are the screen's here."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def cut(self, image: Image) -> Image:
+        top, left = round(self.y), round(self.x)
+        return image[top : top + round(self.height), left : left + round(self.width)]
+
+
+@dataclass(frozen=True)
+class Look:
+    """The tile in one frame of the compositor."""
+
+    at_s: float  # wall clock, when it was drawn
+    tile: Image
+
+    @property
+    def number(self) -> int | None:
+        return read_picture_number(self.tile)
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether nothing of a picture can be seen: no number, and neither sky nor street."""
+        height = self.tile.shape[0]
+        sky = self.tile[round(height * 0.10) : round(height * 0.30)]
+        street = self.tile[round(height * 0.70) : round(height * 0.82)]
+        return self.number is None and max(float(sky.std()), float(street.std())) < FLAT
+
+
+class Compositor:
+    """The tile as people see it, frame after frame."""
+
+    def __init__(self, session: Session, tile: Box) -> None:
+        self._session = session
+        self._tile = tile
+        self._drawn = asyncio.Event()
+        self._acks: set[asyncio.Future[Any]] = set()
+        self.looks: list[Look] = []
+
+    async def until(self, holds: Callable[[Look], bool], *, within_s: float = 10.0) -> Look:
+        """The newest frame, as soon as it is like this."""
+        async with asyncio.timeout(within_s):
+            while not (self.looks and holds(self.looks[-1])):
+                self._drawn.clear()
+                await self._drawn.wait()
+        return self.looks[-1]
+
+    async def until_picture(self, after: int = -1, *, within_s: float = 10.0) -> Look:
+        """The first frame that shows a picture with a higher number than `after`."""
+        return await self.until(
+            lambda look: look.number is not None and look.number > after, within_s=within_s
+        )
+
+    async def until_covered(self, *, within_s: float = 10.0) -> Look:
+        return await self.until(lambda look: look.is_covered, within_s=within_s)
+
+    async def start(self) -> None:
+        self._session.on("Page.screencastFrame", self._take)
+        await self._session.send("Page.startScreencast", {"format": "jpeg", "quality": 85})
+
+    async def stop(self) -> None:
+        await self._session.send("Page.stopScreencast")
+        await asyncio.gather(*self._acks, return_exceptions=True)
+
+    def _take(self, frame: dict[str, Any]) -> None:
+        ack = asyncio.ensure_future(
+            self._session.send("Page.screencastFrameAck", {"sessionId": frame["sessionId"]})
+        )
+        self._acks.add(ack)
+        ack.add_done_callback(self._acks.discard)
+        coded = np.frombuffer(base64.b64decode(frame["data"]), dtype=np.uint8)
+        image = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+        assert image is not None
+        tile = self._tile.cut(image.astype(np.uint8, copy=False))
+        self.looks.append(Look(frame["metadata"]["timestamp"], tile))
+        self._drawn.set()
+
+
+@asynccontextmanager
+async def watching(session: Session, tile: Box) -> AsyncIterator[Compositor]:
+    """Watch the tile while the block runs."""
+    compositor = Compositor(session, tile)
+    await compositor.start()
+    try:
+        yield compositor
+    finally:
+        await compositor.stop()

@@ -1,0 +1,271 @@
+"""Every service its own process, on a real Kafka and a real PostgreSQL, by settings alone."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from feedgate_client.view import View
+from feedgate_kit.clock import SystemClock
+from feedgate_kit.database import Database
+from feedgate_kit.migration import grant_running_rights, migrate
+from feedgate_kit.sealing import key_id_of, private_key_text, public_key_text
+from feedgate_kit.topics import apply_topics, load_topics
+from feedgate_tools.demo.story import Cast, People
+from feedgate_tools.issuer import DevelopmentIssuer
+from tests.servers.ports import free_port
+from tests.servers.postgres import SeparatedDatabase
+from tests.servers.process import ServerFailedError, ServerProcess
+
+AGENCY = "metro-police"
+POOL = "local"
+READY_TIMEOUT_S = 60.0
+
+PACKAGES = {
+    "registry": "feedgate_registry",
+    "access-policy": "feedgate_access_policy",
+    "audit": "feedgate_audit",
+    "ingest": "feedgate_ingest",
+    "relay": "feedgate_relay",
+}
+WITH_DATABASE = {"registry": True, "access-policy": True, "audit": False}
+"""The services with a database, and whether their running role may change what is there."""
+
+
+class Deployment:
+    """Five processes, and what they need to find each other.
+
+    Enter it with the servers already running; processes may then be killed,
+    frozen and started again one by one.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        kafka_bootstrap: str,
+        make_database: Callable[[], SeparatedDatabase],
+        allowed_networks: Sequence[str] = ("127.0.0.1/32",),
+        environment: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            folder: for settings, keys and logs.
+            kafka_bootstrap: a broker of this deployment's own, without topics yet.
+            make_database: makes an empty database with an owning and a running role.
+            allowed_networks: where cameras may be.
+            environment: further variables per service.
+        """
+        self.folder = folder
+        self.kafka_bootstrap = kafka_bootstrap
+        self.make_database = make_database
+        self.allowed_networks = list(allowed_networks)
+        self.extra = environment or {}
+        self.clock = SystemClock()
+        self.issuer = DevelopmentIssuer(self.clock, agency=AGENCY)
+        self.ports = {name: (free_port(), free_port()) for name in PACKAGES}
+        self.databases: dict[str, SeparatedDatabase] = {}
+        self.processes: dict[str, ServerProcess] = {}
+        self._stack = AsyncExitStack()
+
+    def origin(self, service: str) -> str:
+        """A service's public origin."""
+        return f"http://127.0.0.1:{self.ports[service][0]}"
+
+    def internal(self, service: str) -> str:
+        """A service's internal origin."""
+        return f"http://127.0.0.1:{self.ports[service][1]}"
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.issuer)
+            await apply_topics(self.kafka_bootstrap, load_topics(), [AGENCY])
+            for name, may_change in WITH_DATABASE.items():
+                self.databases[name] = self.make_database()
+                await self._migrate(name, may_change=may_change)
+            self._write_files()
+            stack.callback(self._end_all)
+            for name in PACKAGES:
+                self.start(name)
+            await asyncio.gather(*(self.until_ready(name) for name in PACKAGES))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def start(self, service: str) -> None:
+        """Start a service's process anew, with the same settings."""
+        process = ServerProcess(
+            service,
+            [sys.executable, "-m", PACKAGES[service]],
+            self.folder / f"{service}.log",
+            environment={**os.environ, **self._settings(service), **self.extra.get(service, {})},
+        )
+        process.start()
+        self.processes[service] = process
+
+    async def until_ready(self, service: str) -> None:
+        """Until the service says that it waits for nothing.
+
+        Raises:
+            ServerFailedError: it ended, or it was not ready in time.
+        """
+        process = self.processes[service]
+        async with httpx.AsyncClient(base_url=self.internal(service)) as http:
+            answer = "no answer"
+            for _ in range(round(READY_TIMEOUT_S / 0.05)):
+                if not process.running:
+                    break
+                try:
+                    ready = await http.get("/readyz")
+                except httpx.TransportError:
+                    pass
+                else:
+                    if ready.is_success:
+                        return
+                    answer = ready.text
+                await asyncio.sleep(0.05)
+        raise ServerFailedError(f"{service} is not ready: {answer}\n{process.last_words()}")
+
+    async def metrics(self, service: str) -> str:
+        """What Prometheus would scrape."""
+        async with httpx.AsyncClient(base_url=self.internal(service)) as http:
+            return (await http.get("/metrics")).text
+
+    @asynccontextmanager
+    async def people(self) -> AsyncIterator[People]:
+        """The story's people; each call goes to the service its path names."""
+        person = self.issuer.person
+        cast = Cast(
+            owner=person("owner").token_source(),
+            operator=person("operator").token_source(),
+            supervisor=person("supervisor").token_source(),
+            developer=person("agency-system").token_source(),
+        )
+        transport = _ByFirstSegment({name: self.origin(name) for name in PACKAGES})
+        async with httpx.AsyncClient(transport=transport, base_url="http://feedgate", timeout=15.0) as http:
+            yield People(http, cast, agency=AGENCY, pool=POOL)
+
+    @asynccontextmanager
+    async def view(self, people: People, grant_id: str) -> AsyncIterator[View]:
+        """An open view of a grant, as the operator."""
+
+        async def take_ticket() -> dict[str, Any]:
+            path = f"/access-policy/v1/grants/{grant_id}/tickets"
+            ticket: dict[str, Any] = await people.call(people.cast.operator, "POST", path)
+            return ticket
+
+        view = View(self.origin("relay"), take_ticket)
+        try:
+            await view.open()
+            yield view
+        finally:
+            await view.close()
+
+    async def _migrate(self, service: str, *, may_change: bool) -> None:
+        database = Database(self.databases[service].owner_url)
+        rights = ["SELECT", "INSERT", *(["UPDATE", "DELETE"] if may_change else [])]
+        try:
+            await migrate(database, PACKAGES[service])
+            await grant_running_rights(database, self.databases[service].running_role, rights)
+        finally:
+            await database.close()
+
+    def _write_files(self) -> None:
+        self.pool_key = X25519PrivateKey.generate()
+        pool = {
+            "name": POOL,
+            "key_id": key_id_of(self.pool_key.public_key()),
+            "public_key": public_key_text(self.pool_key.public_key()),
+            "allowed_networks": self.allowed_networks,
+        }
+        agency = {
+            "id": AGENCY,
+            "name": "Metro Police",
+            "jurisdiction": "AR",
+            "issuer": self.issuer.agency_issuer(AGENCY),
+        }
+        issuers = [
+            config.model_dump(mode="json", exclude_none=True)
+            for config in self.issuer.issuers_config()
+            if config.agency in {None, AGENCY}
+        ]
+        for name, content in (("pools", [pool]), ("agencies", [agency]), ("issuers", issuers)):
+            (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        (self.folder / "ticket.pem").write_bytes(
+            Ed25519PrivateKey.generate().private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+
+    def _settings(self, service: str) -> dict[str, str]:
+        prefix = f"FEEDGATE_{service.replace('-', '_').upper()}_"
+        public, internal = self.ports[service]
+        settings = {
+            "KAFKA_BOOTSTRAP": self.kafka_bootstrap,
+            "PUBLIC_PORT": str(public),
+            "INTERNAL_PORT": str(internal),
+            "PUBLIC_ORIGIN": self.origin("relay"),
+            "ISSUERS_FILE": str(self.folder / "issuers.yaml"),
+            "AGENCIES_FILE": str(self.folder / "agencies.yaml"),
+            **self._own_settings(service),
+        }
+        if service in self.databases:
+            settings["DATABASE_URL"] = self.databases[service].running_url
+        return {prefix + name: value for name, value in settings.items()}
+
+    def _own_settings(self, service: str) -> dict[str, str]:
+        ingest = self.issuer.person("ingest")
+        own = {
+            "registry": {
+                "OWNER_HASH_KEY": "of the owners in this test, and of no other",
+                "POOLS_FILE": str(self.folder / "pools.yaml"),
+            },
+            "access-policy": {
+                "OPERATOR_PSEUDONYM_KEY": "of the operators in this test, and of no other",
+                "TICKET_KEY_FILE": str(self.folder / "ticket.pem"),
+            },
+            "audit": {"OWNER_HASH_KEY": "of the owners in this test, and of no other"},
+            "ingest": {
+                "POOL": POOL,
+                "POOL_PRIVATE_KEY": private_key_text(self.pool_key),
+                "REGISTRY_URL": self.internal("registry"),
+                "TOKEN_URL": ingest.token_url,
+                "CLIENT_ID": ingest.account.name,
+                "CLIENT_SECRET": ingest.account.secret,
+            },
+            "relay": {"ACCESS_POLICY_INTERNAL_URL": self.internal("access-policy")},
+        }
+        return own[service]
+
+    def _end_all(self) -> None:
+        for process in self.processes.values():
+            process.end()
+
+
+class _ByFirstSegment(httpx.AsyncBaseTransport):
+    """Sends each request to the origin that its path's first segment names, as a gateway would."""
+
+    def __init__(self, origins: Mapping[str, str]) -> None:
+        self.origins = {name: httpx.URL(origin) for name, origin in origins.items()}
+        self.inner = httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        origin = self.origins[request.url.path.split("/")[1]]
+        request.url = request.url.copy_with(host=origin.host, port=origin.port)
+        request.headers["host"] = origin.netloc.decode()
+        return await self.inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()

@@ -1,0 +1,92 @@
+"""The whole path with every service its own process, on a real Kafka and a real PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from feedgate_client import Notice, Picture, kafka_frame_events
+from feedgate_client.pictures import matches
+from feedgate_client.view import View
+from feedgate_contracts.frame.v1.frame_pb2 import FrameEvent
+from feedgate_tools.demo.story import People, StoryError, eventually
+from feedgate_tools.simulator.process import Simulator
+from feedgate_tools.simulator.settings import Settings
+from tests.servers.deployment import AGENCY, Deployment
+from tests.servers.kafka import KafkaBroker
+from tests.servers.postgres import SeparatedDatabase
+
+pytestmark = [pytest.mark.needs("kafka", "postgres"), pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+async def camera() -> AsyncIterator[Simulator]:
+    settings = Settings(user="shop", password="simulated-only", size="640x360", kbps=600)
+    async with Simulator(settings) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def deployment(
+    tmp_path: Path, kafka_broker: KafkaBroker, postgres_roles: Callable[[], SeparatedDatabase]
+) -> AsyncIterator[Deployment]:
+    folder = tmp_path / "deployment"
+    folder.mkdir()
+    async with Deployment(
+        folder, kafka_bootstrap=kafka_broker.bootstrap, make_database=postgres_roles
+    ) as deployed:
+        yield deployed
+
+
+async def watch(view: View, pictures: int) -> list[Picture | Notice]:
+    seen: list[Picture | Notice] = []
+    async with asyncio.timeout(30):
+        async for item in view:
+            seen.append(item)
+            if sum(isinstance(item, Picture) for item in seen) >= pictures:
+                break
+    return seen
+
+
+async def test_the_story_on_kafka(
+    deployment: Deployment, camera: Simulator
+) -> None:
+    async with deployment.people() as people:
+        shared = await people.open_share(await people.register_camera(camera.rtsp_url()))
+        async with deployment.view(people, shared.grant_id) as view:
+            seen = await watch(view, pictures=60)
+            await people.withdraw(shared.authorisation_id)
+            seen += [item async for item in view]
+        pictures = [item for item in seen if isinstance(item, Picture)]
+        codes = [item.code for item in seen if isinstance(item, Notice)]
+        assert codes[-1] == "stopped"
+        assert isinstance(seen[-1], Notice), "no picture after the notice"
+
+        groups: list[FrameEvent] = []
+        async with asyncio.timeout(15):
+            async for event in kafka_frame_events(deployment.kafka_bootstrap, AGENCY, "developer"):
+                if event.HasField("group_of_pictures"):
+                    groups.append(event)
+                if all(
+                    any(matches(picture.sample, picture.sequence, group) for group in groups)
+                    for picture in pictures
+                ):
+                    break
+
+        with pytest.raises(StoryError, match="authorisation_withdrawn"):
+            async with deployment.view(people, shared.grant_id):
+                pass
+        entry = await ended_view(people, shared.camera_id)
+        assert entry["pictures"] >= len(pictures)
+        assert entry["dark_at"] is not None
+
+
+async def ended_view(people: People, camera_id: str) -> dict[str, object]:
+    entries = await eventually(
+        lambda: people.read_ledger(camera_id),
+        lambda entries: any(entry["kind"] == "view" and entry["ended_at"] for entry in entries),
+        20.0,
+        "the ended view in the ledger",
+    )
+    return next(entry for entry in entries if entry["kind"] == "view")

@@ -1,0 +1,377 @@
+"""The relay's doors over real sockets: uvicorn on loopback, WebSocket clients, the bus in memory."""
+
+import asyncio
+import base64
+import json
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from feedgate_contracts.audit.v1.audit_pb2 import AuditRecord
+from feedgate_contracts.camera.v1.camera_pb2 import SHARING_STOPPED
+from feedgate_contracts.demand.v1.demand_pb2 import StreamDemanded
+from feedgate_contracts.frame.v1.frame_pb2 import FrameEvent
+from feedgate_kit.bus.embedded import EmbeddedBus
+from feedgate_kit.clock import MICROSECONDS, SystemClock
+from feedgate_kit.identity import TokenVerifier
+from feedgate_kit.listening import Listen
+from feedgate_kit.server import Addresses, running
+from feedgate_kit.service import Service
+from feedgate_kit.tokens import LocalIssuer
+from feedgate_kit.topics import ACCESS_UNITS, CAMERA_STATE, DEMAND_EVENTS, GRANT_STATE, audit_events
+from feedgate_relay.app import create_app
+from feedgate_relay.close_codes import CloseCode
+from feedgate_relay.ports import RelayPorts
+from feedgate_relay.settings import RelaySettings
+from services.relay.tests.scene import (
+    AGENCY,
+    STREAM,
+    Lens,
+    TicketOffice,
+    camera_state,
+    grant_state,
+    heartbeat_record,
+    state_record,
+)
+
+ORIGIN = "https://feedgate.example"
+ANYWHERE = Listen("127.0.0.1", 0)
+PICTURE_S = 0.02
+MEDIA_HEADER = struct.Struct(">BBHIQ")
+
+
+@dataclass
+class Site:
+    """A running relay, its neighbours played by the test."""
+
+    bus: EmbeddedBus
+    clock: SystemClock
+    office: TicketOffice
+    service: Service
+    addresses: Addresses
+    issuer: LocalIssuer
+    lens: Lens
+
+    def url(self, door: str) -> str:
+        return f"{self.addresses.public.websocket_origin}/relay/v1/{door}"
+
+    def notices(self, ticket: str | None = None, **options: Any) -> connect:
+        offered = ["feedgate.v1", f"ticket.{ticket or self.office.ticket()}"]
+        return connect(self.url("notices"), **{"subprotocols": offered, **options})
+
+    def media(self, secret: str, **options: Any) -> connect:
+        offered = ["feedgate.v1", f"media.{secret}"]
+        return connect(self.url("media"), **{"subprotocols": offered, "max_size": None, **options})
+
+    @asynccontextmanager
+    async def watching(self, **options: Any) -> AsyncIterator[tuple[ClientConnection, ClientConnection]]:
+        async with self.notices() as notices:
+            hello = json.loads(await notices.recv())
+            async with self.media(hello["media_secret"], **options) as media:
+                yield notices, media
+
+    async def withdraw(self) -> None:
+        stopped = camera_state(self.clock.now_us(), version=2, terms=[], sharing=SHARING_STOPPED)
+        await self.bus.state_log(CAMERA_STATE).append(state_record(stopped, self.clock))
+
+    async def audit(self, *wanted: str) -> list[AuditRecord]:
+        """Audit records up to the first of each wanted event."""
+        records: list[AuditRecord] = []
+        consumer = await self.bus.event_log(audit_events("relay")).open_consumer(f"test {wanted}")
+        while not {record.event for record in records}.issuperset(wanted):
+            records += [AuditRecord.FromString(stored.record.value) for stored in await consumer.read()]
+        await consumer.close()
+        return records
+
+    async def beat(self) -> None:
+        while True:
+            for topic in (CAMERA_STATE, GRANT_STATE):
+                await self.bus.state_log(topic).append(heartbeat_record(self.clock.now_us()))
+            await asyncio.sleep(0.2)
+
+    async def film(self) -> None:
+        """What ingest does, demanded or not."""
+        feed = self.bus.media_feed(ACCESS_UNITS)
+        while True:
+            feed.offer(self.lens.record())
+            await asyncio.sleep(PICTURE_S)
+
+
+@pytest.fixture
+async def site(socket_enabled: None) -> AsyncIterator[Site]:
+    clock = SystemClock()
+    bus = EmbeddedBus(None, clock)
+    await bus.start()
+    now_us = clock.now_us()
+    await bus.state_log(CAMERA_STATE).append(state_record(camera_state(now_us), clock))
+    await bus.state_log(GRANT_STATE).append(state_record(grant_state(now_us), clock))
+    office = TicketOffice(clock)
+    issuer = LocalIssuer.generate("https://agency.example", clock, realm="agency", agency=AGENCY)
+    async with TokenVerifier([issuer.config()], clock) as verifier:
+        service = create_app(
+            RelaySettings(bus="embedded", skew_s=0, stall_s=0.1, public_origin=ORIGIN),
+            RelayPorts(bus=bus, clock=clock, verifier=verifier, ticket_keys=office),
+        )
+        async with running(service, ANYWHERE, ANYWHERE, shutdown_s=2) as addresses:
+            site = Site(bus, clock, office, service, addresses, issuer, Lens(clock))
+            neighbours = [asyncio.create_task(site.beat()), asyncio.create_task(site.film())]
+            while service.readiness.waiting_for():
+                await asyncio.sleep(0.01)
+            yield site
+            for neighbour in neighbours:
+                neighbour.cancel()
+            await asyncio.gather(*neighbours, return_exceptions=True)
+    await bus.close()
+
+
+async def closed_with(connection: ClientConnection) -> int:
+    """The close code, after whatever comes before it."""
+    with suppress(ConnectionClosed):
+        while True:
+            await connection.recv()
+    assert connection.close_code is not None
+    return connection.close_code
+
+
+async def next_notice(connection: ClientConnection, code: str) -> dict[str, Any]:
+    """The first notice of this code, after whatever comes before it."""
+    while True:
+        message = json.loads(await connection.recv())
+        if message["type"] == "notice" and message["code"] == code:
+            return dict(message)
+
+
+async def pictures(connection: ClientConnection, count: int) -> list[int]:
+    """Sequences of the next pictures."""
+    taken: list[int] = []
+    while len(taken) < count:
+        message = await connection.recv()
+        assert isinstance(message, bytes)
+        kind, _, _, sequence, _ = MEDIA_HEADER.unpack_from(message)
+        if kind == 2:
+            taken.append(sequence)
+    return taken
+
+
+async def test_pictures_leases_and_notices_flow(site: Site) -> None:
+    async with site.watching() as (notices, media):
+        assert notices.subprotocol == media.subprotocol == "feedgate.v1"
+        shown = await pictures(media, 30)
+        assert shown == list(range(shown[0], shown[0] + 30))
+        assert shown[0] % 10 == 0
+        await next_notice(notices, "started")
+        kinds = {json.loads(await notices.recv())["type"] for _ in range(2)}
+        assert kinds == {"lease"}
+        tail = site.bus.event_log(DEMAND_EVENTS).tail(None)
+        demanded = StreamDemanded.FromString((await anext(tail)).record.value)
+        assert (demanded.stream, demanded.release) == (STREAM, False)
+
+
+async def test_withdrawal_ends_the_pictures_and_nothing_comes_after_the_notice(site: Site) -> None:
+    async with site.watching() as (notices, media):
+        await pictures(media, 12)
+        await site.withdraw()
+        sent_at: list[int] = []
+        with suppress(ConnectionClosed):
+            while True:
+                message = await media.recv()
+                assert isinstance(message, bytes)
+                sent_at.append(MEDIA_HEADER.unpack_from(message)[4])
+        assert media.close_code == CloseCode.AUTHORISATION_WITHDRAWN
+        notice = await next_notice(notices, "stopped")
+        assert notice["reason"] == "authorisation_withdrawn"
+        await notices.send(json.dumps({"type": "dark", "ms": 21, "code": "stopped"}))
+        assert await closed_with(notices) == CloseCode.AUTHORISATION_WITHDRAWN
+    records = {record.event: record for record in await site.audit("view.started", "view.ended", "view.dark")}
+    assert records["view.dark"].dark_ms == 21
+    ended = records["view.ended"]
+    assert ended.usage.pictures >= 12
+    assert all(at_us <= ended.dark_at.ToMicroseconds() for at_us in sent_at)
+    assert ended.dark_at.ToMicroseconds() <= ended.occurred_at.ToMicroseconds()
+
+    async with site.notices() as refused:
+        assert await closed_with(refused) == CloseCode.AUTHORISATION_WITHDRAWN
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"subprotocols": ["feedgate.v1"]}, CloseCode.TICKET_MISSING),
+        ({"subprotocols": ["feedgate.v1", "ticket.no-ticket"]}, CloseCode.TICKET_INVALID),
+        ({"subprotocols": None}, CloseCode.SUBPROTOCOL_MISSING),
+        ({"origin": "https://elsewhere.example"}, CloseCode.ORIGIN_REFUSED),
+        ({"origin": "null"}, CloseCode.ORIGIN_REFUSED),
+    ],
+    ids=["no ticket", "no token", "no subprotocol", "another origin", "a page from a file"],
+)
+async def test_what_is_refused_is_accepted_first_and_then_closed_with_its_code(
+    site: Site, options: dict[str, Any], code: CloseCode
+) -> None:
+    async with site.notices(**options) as connection:
+        assert await closed_with(connection) == code
+
+
+async def test_the_public_origin_is_let_in(site: Site) -> None:
+    async with site.notices(origin=ORIGIN) as connection:
+        assert json.loads(await connection.recv())["type"] == "hello"
+
+
+async def test_a_replayed_an_old_a_foreign_and_a_pre_start_ticket_open_nothing(site: Site) -> None:
+    ticket = site.office.ticket()
+    async with site.notices(ticket) as first:
+        await first.recv()
+        async with site.notices(ticket) as second:
+            assert await closed_with(second) == CloseCode.TICKET_USED
+    now_us = site.clock.now_us()
+    other_tickets = {
+        site.office.ticket(exp=now_us // MICROSECONDS - 1): CloseCode.TICKET_EXPIRED,
+        site.office.ticket(issued_at_us=now_us - 3600 * MICROSECONDS): CloseCode.TICKET_BEFORE_START,
+        site.office.ticket(sub="op-ffffffffffffffff"): CloseCode.OPERATOR_NOT_NAMED,
+        TicketOffice(site.clock).ticket(): CloseCode.TICKET_INVALID,
+    }
+    for other, code in other_tickets.items():
+        async with site.notices(other) as refused:
+            assert await closed_with(refused) == code
+
+
+async def test_a_media_secret_opens_one_socket(site: Site) -> None:
+    async with site.notices() as notices:
+        secret = json.loads(await notices.recv())["media_secret"]
+        async with site.media(secret) as media:
+            await pictures(media, 1)
+            async with site.media(secret) as second:
+                assert await closed_with(second) == CloseCode.SECRET_REFUSED
+            await pictures(media, 1)
+    async with site.media("guessed") as guessed:
+        assert await closed_with(guessed) == CloseCode.SECRET_REFUSED
+
+
+async def test_the_end_of_either_socket_ends_the_other(site: Site) -> None:
+    async with site.watching() as (notices, media):
+        await pictures(media, 1)
+        await media.close()
+        assert await closed_with(notices) == CloseCode.CLOSED_BY_VIEWER
+    async with site.watching() as (notices, media):
+        await pictures(media, 1)
+        notices.transport.abort()
+        assert await closed_with(media) == CloseCode.CONNECTION_LOST
+
+
+async def test_a_ticket_in_band_extends_the_view_and_another_operators_does_not(site: Site) -> None:
+    soon_us = site.clock.now_us() + 2 * MICROSECONDS
+    async with site.notices(site.office.ticket(view_until_us=soon_us)) as notices:
+        hello = json.loads(await notices.recv())
+        async with site.media(hello["media_secret"]) as media:
+            await pictures(media, 1)
+            for ticket, accepted in (
+                (site.office.ticket(sub="op-ffffffffffffffff"), False),
+                (site.office.ticket(), True),
+            ):
+                await notices.send(json.dumps({"type": "ticket", "ticket": ticket}))
+                while (answer := json.loads(await notices.recv()))["type"] != "ticket":
+                    continue
+                assert answer["accepted"] is accepted
+            while site.clock.now_us() < soon_us:
+                await pictures(media, 1)
+            await pictures(media, 20)
+
+
+async def test_a_viewer_who_does_not_read_holds_little_and_slows_nobody(site: Site) -> None:
+    heavy = b"\x06" + bytes(range(256)) * 200  # 51 kB more in every picture
+    site.lens.padding = heavy
+    sink = socket.socket()
+    sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sink.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sink, (site.addresses.public.host, site.addresses.public.port))
+    async with (
+        site.notices() as stalled_notices,
+        site.watching() as (_, quick),
+    ):
+        secret = json.loads(await stalled_notices.recv())["media_secret"]
+        async with site.media(secret, sock=sink, max_queue=1) as stalled:
+            await next_notice(stalled_notices, "gap")  # it reads no media while it waits
+            first = (await pictures(quick, 1))[0]
+            assert await pictures(quick, 40) == list(range(first + 1, first + 41))
+            await site.withdraw()
+            await next_notice(stalled_notices, "stopped")
+            held = 0
+            with suppress(ConnectionClosed):
+                while True:
+                    message = await stalled.recv()
+                    assert isinstance(message, bytes)
+                    held += MEDIA_HEADER.unpack_from(message)[0] == 2
+            assert held * len(heavy) < 1024 * 1024
+    ended = [record for record in await site.audit("view.ended") if record.event == "view.ended"]
+    assert ended
+
+
+async def test_a_stopping_relay_tells_every_viewer(site: Site) -> None:
+    async with site.watching() as (notices, media):
+        await pictures(media, 1)
+        site.service.on_stopping()
+        assert (await next_notice(notices, "view_ended"))["reason"] == "relay_stopping"
+        assert await closed_with(media) == CloseCode.RELAY_STOPPING
+
+
+# Frame events over HTTP
+
+
+async def sse(lines: AsyncIterator[str]) -> dict[str, str]:
+    """The next event that is no comment."""
+    fields: dict[str, str] = {}
+    async for line in lines:
+        if not line and fields:
+            return fields
+        if line and not line.startswith(":"):
+            name, _, value = line.partition(": ")
+            fields[name] = value
+    raise AssertionError("the stream ended")
+
+
+async def test_frame_events_come_over_http_and_resume_where_they_were_left(site: Site) -> None:
+    token = site.issuer.mint("agency-system", ["system"])
+    headers = {"Authorization": f"Bearer {token}"}
+    url = f"{site.addresses.public.origin}/relay/v1/events"
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        async with client.stream("GET", url, headers=headers) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            lines = aiter(answer.aiter_lines())
+            async with site.watching() as (_, media):
+                await pictures(media, 25)
+                events = [await sse(lines) for _ in range(3)]
+        kinds = [event["event"] for event in events]
+        assert "group_of_pictures" in kinds
+        first = json.loads(events[0]["data"])
+        event = FrameEvent.FromString(base64.b64decode(first["value"]))
+        assert (first["key"], event.stream) == (STREAM, STREAM)
+        assert first["json"]["event_id"] == event.event_id
+
+        resumed = {**headers, "Last-Event-ID": events[0]["id"]}
+        async with client.stream("GET", url, headers=resumed) as answer:
+            lines = aiter(answer.aiter_lines())
+            assert [(await sse(lines))["id"] for _ in range(2)] == [event["id"] for event in events[1:]]
+
+        unknown = await client.get(url, headers={**headers, "Last-Event-ID": "no-position"})
+        assert (unknown.status_code, unknown.json()["type"]) == (409, "urn:feedgate:problem:position-unknown")
+        operator = {"Authorization": f"Bearer {site.issuer.mint('somebody', ['operator'])}"}
+        assert (await client.get(url, headers=operator)).status_code == 403
+        assert (await client.get(url)).status_code == 401
+
+
+async def test_metrics_name_nobody(site: Site) -> None:
+    async with site.watching() as (_, media):
+        await pictures(media, 15)
+        async with httpx.AsyncClient(trust_env=False) as client:
+            page = (await client.get(f"{site.addresses.internal.origin}/metrics")).text
+    assert 'relay_heartbeat_age_seconds{service="relay",topic="registry.camera.state.v1"}' in page
+    assert 'relay_views_open{service="relay"} 1.0' in page
+    for secret in (STREAM.partition("/")[0], AGENCY, "op-0123456789abcdef"):
+        assert secret not in page
