@@ -7,7 +7,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from feedgate_kit.bus.kafka_topics import open_admin, own_settings
+from feedgate_kit.bus.kafka_topics import open_admin, own_settings, until
 from feedgate_kit.errors import BusError
 from feedgate_kit.topics import (
     CAMERA_STATE,
@@ -21,6 +21,7 @@ from feedgate_kit.topics import (
     load_topics,
 )
 from tests.contract.conftest import NUMBERS, own_topics
+from tests.contract.reading import soon
 from tests.servers.ports import free_port
 
 CATALOGUE = load_topics()
@@ -72,6 +73,11 @@ async def test_settings_that_drifted_or_changed_are_corrected_and_told(kafka_boo
         # Somebody replaced the settings by hand: a lag that lets a stop move, and a retention of their own.
         drifted = {"cleanup.policy": "compact", "min.compaction.lag.ms": "0", "retention.ms": "1000"}
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, state.name, drifted)])
+
+        async def has_drifted() -> bool:
+            return await own_settings(admin, state.name) == drifted
+
+        await soon(until(has_drifted))
         config = {**events.config, "retention.ms": Setting("240000", "a shorter one")}
         changed = {**topics, events.name: replace(events, config=config)}
         told = await apply_topics(kafka_bootstrap, changed, [])
@@ -89,6 +95,11 @@ async def test_other_partitions_are_refused_before_anything_is_changed(kafka_boo
     await apply_topics(kafka_bootstrap, {state.name: state}, [])
     async with open_admin(kafka_bootstrap, 10) as admin:
         await admin.create_partitions({state.name: NewPartitions(total_count=2)})
+
+        async def has_two() -> bool:
+            return await partitions_of(admin, state.name) == [2]
+
+        await soon(until(has_two))
         with pytest.raises(TopicError, match="has 2 partitions in Kafka; allowed: 1"):
             await apply_topics(kafka_bootstrap, topics, [])
         assert events.name not in await admin.list_topics()

@@ -103,17 +103,12 @@ class ScriptedView:
 
     # What it shows.
 
-    async def play(self, code: str = "started", *, every: int = 1) -> None:
-        """Tell that pictures begin, and send them at the camera's rate, from a keyframe on.
-
-        Args:
-            code: of the notice before them.
-            every: skip pictures between, as a camera does in the dark; only with whole runs of keyframes.
-        """
+    async def play(self, code: str = "started") -> None:
+        """Tell that pictures begin, and send them at the camera's rate, from a keyframe on."""
         await self.media()
         self.notice(code)
         self.begin_run()
-        self._tasks["pictures"] = asyncio.create_task(self._play(every))
+        self._tasks["pictures"] = asyncio.create_task(self._play())
 
     async def media(self) -> RelayWebSocketProtocol:
         async with asyncio.timeout(10):
@@ -134,14 +129,31 @@ class ScriptedView:
             if self._clip.is_keyframe(self._next):
                 return
 
-    def send_picture(self, ticks: int | None = None) -> None:
+    @property
+    def next_number(self) -> int:
+        return self._next
+
+    @property
+    def next_ticks(self) -> int:
+        """Of the next picture, if the camera keeps its rate."""
+        return self._sequence * TICKS
+
+    def send_picture(self, ticks: int | None = None, sent_s: float | None = None) -> int:
+        """Send the next picture and return its number.
+
+        Args:
+            ticks: its time in the run, if not at the camera's rate.
+            sent_s: what its header says, if not now.
+        """
         number, sequence = self._next, self._sequence
         self._next += 1
         self._sequence += 1
         flags = KEYFRAME if self._clip.is_keyframe(number) else 0
         at = sequence * TICKS if ticks is None else ticks
-        self._write(FRAGMENT, flags, self._clip.fragment(number, sequence=sequence, ticks=at))
-        self.sent_at_s[number] = time.time()
+        body = self._clip.fragment(number, sequence=sequence, ticks=at)
+        self.sent_at_s[number] = time.time() if sent_s is None else sent_s
+        self._write(FRAGMENT, flags, body, sent_s)
+        return number
 
     def stop_pictures(self) -> None:
         task = self._tasks.pop("pictures", None)
@@ -166,8 +178,9 @@ class ScriptedView:
     def media_opened(self, connection: RelayWebSocketProtocol) -> None:
         self._media.set_result(connection)
 
-    def _write(self, kind: int, flags: int, body: bytes) -> None:
-        frame = media_frame(kind, flags, self._sequence, time.time_ns() // 1000, body)
+    def _write(self, kind: int, flags: int, body: bytes, sent_s: float | None = None) -> None:
+        sent_us = time.time_ns() // 1000 if sent_s is None else round(sent_s * 1_000_000)
+        frame = media_frame(kind, flags, self._sequence, sent_us, body)
         if self.held is None:
             self._media.result().write(frame)
         else:
@@ -180,12 +193,12 @@ class ScriptedView:
                 self._said += 1
             await asyncio.sleep(LEASE_S)
 
-    async def _play(self, every: int) -> None:
+    async def _play(self) -> None:
         loop = asyncio.get_running_loop()
         due_s = loop.time()
         while True:
             self.send_picture()
-            due_s += every / PICTURES_PER_SECOND
+            due_s += 1 / PICTURES_PER_SECOND
             await asyncio.sleep(max(0.0, due_s - loop.time()))
 
 
@@ -327,9 +340,14 @@ def rfc3339(in_s: float = 0.0) -> str:
 
 
 @asynccontextmanager
-async def scripted_relay() -> AsyncIterator[ScriptedRelay]:
-    """A relay on a free port of loopback."""
+async def scripted_relay(ticket_problem: dict[str, Any] | None = None) -> AsyncIterator[ScriptedRelay]:
+    """A relay on a free port of loopback.
+
+    Args:
+        ticket_problem: the answer, with its `status`, to those who ask for a ticket.
+    """
     relay = ScriptedRelay()
+    relay.ticket_problem = ticket_problem
     async with TokenVerifier([relay.owners.config()], relay.clock) as verifier:
         composition = compose(
             "scripted",

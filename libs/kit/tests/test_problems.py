@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.http import ApiModel, Id, Moment, Name, Page, Text, require_if_match, set_etag
 from feedgate_kit.identity import TokenVerifier
-from feedgate_kit.problems import Problem
+from feedgate_kit.problems import ErrorTable, Problem
 from feedgate_kit.service import Service, create_internal_app, create_public_app
 from feedgate_kit.stepped_clock import SteppedClock
 from feedgate_kit.telemetry import configure_logging
@@ -61,7 +61,7 @@ def log() -> StringIO:
 @pytest.fixture
 async def shop(log: StringIO) -> AsyncIterator[httpx.AsyncClient]:
     verifier = TokenVerifier([], SteppedClock())
-    errors = {ShopError: (409, "shop-closed"), SoldOutError: (410, "sold-out")}
+    errors: ErrorTable = {ShopError: (409, "shop-closed"), SoldOutError: (410, "sold-out")}
     app = create_public_app("shop", verifier, errors, max_body_bytes=2048)
 
     @app.post("/shop/v1/orders")

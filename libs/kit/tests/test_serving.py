@@ -19,12 +19,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from feedgate_kit.composition import CompositionError, compose
 from feedgate_kit.identity import TokenVerifier
 from feedgate_kit.listening import Listen, ListenError, open_listener
+from feedgate_kit.problems import Problem
 from feedgate_kit.server import Addresses, Servable, running
 from feedgate_kit.service import Readiness, Service, create_internal_app, create_public_app, no_lifespan
 from feedgate_kit.stepped_clock import SteppedClock
@@ -116,7 +117,8 @@ async def test_a_service_answers_on_both_ports_while_it_runs() -> None:
 
 async def test_readiness_names_what_is_waited_for() -> None:
     there = {"database": False, "camera state": False}
-    readiness = Readiness({name: (lambda name=name: there[name]) for name in there})
+    readiness = Readiness({"database": lambda: there["database"]})
+    readiness.require("camera state", lambda: there["camera state"])
     async with up(make_service("shop", readiness=readiness)) as (at, client):
         answer = await client.get(f"{at.public.origin}/readyz")
         assert (answer.status_code, answer.json()) == (
@@ -317,6 +319,7 @@ from prometheus_client import CollectorRegistry
 
 class ShopSettings(ServiceSettings):
     model_config = settings_of("shop")
+    fails: bool = False
     hangs: bool = False
 
 def build(settings):
@@ -324,6 +327,8 @@ def build(settings):
     async def lifespan():
         print("starting", flush=True)
         try:
+            if settings.fails:
+                raise RuntimeError("no camera at rtsp://user:hunter2@camera/")
             if settings.hangs:
                 await asyncio.Event().wait()
             yield
@@ -393,6 +398,28 @@ async def test_what_the_operator_can_put_right_is_one_line(tmp_path: Path) -> No
     assert (process.returncode, out) == (2, b"")
     assert err.decode().startswith(f"FEEDGATE_SHOP_INTERNAL_PORT: port {port} ")
     assert err.count(b"\n") == 1
+
+
+async def test_what_nobody_expected_is_one_redacted_line_in_the_log(tmp_path: Path) -> None:
+    async with shop_process(tmp_path, FEEDGATE_SHOP_FAILS="true") as process:
+        _, err = await process.communicate()
+    assert process.returncode == 1
+    assert json.loads(err)["event"] == "service failed"
+    assert b"hunter2" not in err
+
+
+async def test_a_refusal_before_a_websocket_is_a_problem_too() -> None:
+    service = make_service("shop")
+
+    @service.public.websocket("/shop/v1/closed")
+    async def closed(websocket: WebSocket) -> None:
+        raise Problem(403, "role-missing", detail=f"not on `{websocket.url.path}`")
+
+    async with up(service) as (at, _):
+        with pytest.raises(InvalidStatus) as raised:
+            await connect(f"{at.public.websocket_origin}/shop/v1/closed", proxy=None)
+    assert raised.value.response.status_code == 403
+    assert b"urn:feedgate:problem:role-missing" in (raised.value.response.body or b"")
 
 
 async def test_a_service_that_keeps_nothing_open_has_a_lifespan_too() -> None:

@@ -75,11 +75,11 @@ def test_a_secrets_directory_that_is_none_is_named(monkeypatch: pytest.MonkeyPat
         ("PUBLIC_PORT", "", "integer"),
         ("BUS", "rabbit", "'embedded' or 'kafka'"),
         ("SKEW_S", "-1", "greater than or equal to 0"),
-        ("SKEW_S", "nan", "greater than or equal to 0"),
+        ("SKEW_S", "nan", "less than or equal to 5"),
         ("PUBLIC_ORIGIN", "https://feedgate.example/", "without a path"),
         ("PUBLIC_ORIGIN", "feedgate.example", "an origin like"),
         ("LOG_LEVEL", "LOUD", "'DEBUG'"),
-        ("POOLS", "a,b", ""),
+        ("POOLS", "a,b", "a JSON list"),
     ],
 )
 def test_a_wrong_value_is_one_line_with_its_variable_what_was_seen_and_what_is_allowed(

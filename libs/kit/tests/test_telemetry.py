@@ -88,7 +88,7 @@ async def test_a_request_is_one_line_without_its_query(client: httpx.AsyncClient
 async def test_a_request_id_a_log_cannot_hold_is_replaced(
     client: httpx.AsyncClient, log: StringIO, sent: str | None
 ) -> None:
-    headers = {} if sent is None else {"x-request-id": sent.encode()}
+    headers = [] if sent is None else [(b"x-request-id", sent.encode())]
     answer = await client.get("/shop/v1/orders/7", headers=headers)
     assert len(answer.headers["x-request-id"]) == 36
     assert lines(log, "request")[0]["request_id"] == answer.headers["x-request-id"]

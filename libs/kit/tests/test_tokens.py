@@ -112,6 +112,10 @@ async def test_a_local_issuers_tokens_are_believed_by_who_has_its_config(clock: 
     verifier = TokenVerifier([issuer.config()], clock)
     source = issuer.token_source("ingest", ["ingest"])
     principal = await verifier.verify(await source())
-    assert (principal.realm, principal.subject, principal.roles) == ("services", "ingest", {"ingest"})
+    assert (principal.realm, principal.subject, principal.roles) == (
+        "services",
+        "ingest",
+        frozenset({"ingest"}),
+    )
     clock.advance(3600)
     await verifier.verify(await source())

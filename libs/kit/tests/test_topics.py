@@ -182,12 +182,15 @@ def set_config(name: str, value: object) -> Callable[[dict[str, Any]], object]:
         pytest.param(CAMERA_STATE, lambda e: e.update(per="agency"), "unknown `per`", id="state per agency"),
         pytest.param(DEMAND_EVENTS, lambda e: e.update(per="case"), "per is `case`", id="per case"),
         pytest.param(
-            DEMAND_EVENTS, lambda e: e.pop("dead_letters"), "dead_letters stand", id="no dead letters"
+            DEMAND_EVENTS,
+            lambda e: e.pop("dead_letters"),
+            "only where, a service consumes it",
+            id="no dead letters",
         ),
         pytest.param(
             DEMAND_EVENTS,
             lambda e: e.update(consumers=["agency"]),
-            "dead_letters stand",
+            "only where, a service consumes it",
             id="letters for nobody",
         ),
         pytest.param(

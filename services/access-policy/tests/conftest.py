@@ -150,7 +150,11 @@ def question() -> MakeQuestion:
     """A question whose answer is yes, but for what is given."""
 
     def make(
-        *, camera: Any = CAMERA, terms: Any = TERMS, request: Mapping[str, Any] | None = None, **different: Any
+        *,
+        camera: Any = CAMERA,
+        terms: Any = TERMS,
+        request: Mapping[str, Any] | None = None,
+        **different: Any,
     ) -> Question:
         base = Question(
             action="request",
@@ -274,7 +278,7 @@ class Stand:
         heartbeat = Heartbeat(as_of=stamp(as_of_us))
         await self.bus.state_log(CAMERA_STATE).append(Record(HEARTBEAT_KEY, heartbeat.SerializeToString()))
         async with asyncio.timeout(10):
-            while self.parts.cameras.as_of_us != as_of_us:
+            while self.parts.cameras.as_of_us != as_of_us:  # noqa: ASYNC110 - lets the follower run
                 await asyncio.sleep(0)
 
     async def later(self, seconds: float) -> None:
@@ -355,7 +359,9 @@ class Stand:
         return [GrantState.FromString(bytes(row.value)) for row in rows]
 
     async def audit_records(self, event: str | None = None) -> list[AuditRecord]:
-        records = [AuditRecord.FromString(each) for each in await self._events("access-policy.audit.events.v1")]
+        records = [
+            AuditRecord.FromString(each) for each in await self._events("access-policy.audit.events.v1")
+        ]
         return [record for record in records if event in {None, record.event}]
 
     async def decisions(self, action: str | None = None) -> list[DecisionMade]:
@@ -374,6 +380,10 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite+aiosqlite:///{tmp_path / 'access-policy.db'}"
 
 
+ON_SQLITE_ONLY = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For tables of input that the database never sees."""
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres"))])
 def database_url(request: pytest.FixtureRequest) -> str:
     fixture = "sqlite_url" if request.param == "sqlite" else "postgres_url"
@@ -389,7 +399,9 @@ def settings(tmp_path: Path) -> AccessPolicySettings:
 
 
 AGENCIES = {
-    "policia-sur": Agency(id="policia-sur", name="Policía del Sur", jurisdiction="AR-B", issuer="https://sur.test"),
+    "policia-sur": Agency(
+        id="policia-sur", name="Policía del Sur", jurisdiction="AR-B", issuer="https://sur.test"
+    ),
     "policia-norte": Agency(
         id="policia-norte", name="Policía del Norte", jurisdiction="AR", issuer="https://norte.test"
     ),
@@ -401,7 +413,9 @@ AGENCIES = {
 async def stand(database_url: str, settings: AccessPolicySettings) -> AsyncIterator[Stand]:
     clock = SteppedClock()
     issuers = {
-        agency.id: LocalIssuer.generate(agency.issuer, clock, realm="agency", agency=agency.id, lifetime_s=7_200)
+        agency.id: LocalIssuer.generate(
+            agency.issuer, clock, realm="agency", agency=agency.id, lifetime_s=7_200
+        )
         for agency in AGENCIES.values()
     }
     ticket_key = Ed25519PrivateKey.generate()

@@ -10,7 +10,7 @@ from feedgate_access_policy.bases_source import PACKS
 from feedgate_access_policy.decision import Decision, MissingEvidence, RefusedBasis, decide
 from feedgate_access_policy.evidence import Document, Evidence
 from feedgate_access_policy.jurisdiction import Law, load_law
-from feedgate_access_policy.question import GrantInForce, NamedBasis, Person, Question
+from feedgate_access_policy.question import Action, GrantInForce, NamedBasis, Person, Question
 from feedgate_access_policy.schedule import WeeklySchedule, WeeklyWindow
 
 MakeQuestion = Callable[..., Question]
@@ -102,7 +102,7 @@ def asked(question: Question, **different: Any) -> Question:
     return replace(question, request=replace(question.request, **different))
 
 
-def granted(question: Question, action: str = "ticket", **different: Any) -> Question:
+def granted(question: Question, action: Action = "ticket", **different: Any) -> Question:
     grant = GrantInForce(
         is_open=True,
         closed_reason="",
@@ -147,7 +147,10 @@ DENIALS: Mapping[str, tuple[Callable[[Question], Question], tuple[str, ...]]] = 
     ),
     "nothing is authorised": (lambda q: replace(q, terms=None), ("authorisation_inactive",)),
     "sharing is stopped": (lambda q: moved(q, sharing="stopped"), ("authorisation_inactive",)),
-    "the authorisation has expired": (lambda q: under(q, expires_at_us=q.now_us), ("authorisation_inactive",)),
+    "the authorisation has expired": (
+        lambda q: under(q, expires_at_us=q.now_us),
+        ("authorisation_inactive",),
+    ),
     "another agency is listed": (
         lambda q: under(q, agencies=frozenset({"policia-norte"})),
         ("agency_not_listed",),
@@ -404,12 +407,12 @@ def test_what_a_request_is_denied_for_is_not_approved_either(yes: Question, law:
 
 
 @pytest.mark.parametrize("action", ["ticket", "hold"])
-def test_a_grant_in_force_is_kept_and_opened(yes: Question, law: Law, action: str) -> None:
+def test_a_grant_in_force_is_kept_and_opened(yes: Question, law: Law, action: Action) -> None:
     assert decide(granted(yes, action), law).permitted
 
 
 @pytest.mark.parametrize("action", ["ticket", "hold"])
-def test_a_paused_camera_keeps_its_grants(yes: Question, law: Law, action: str) -> None:
+def test_a_paused_camera_keeps_its_grants(yes: Question, law: Law, action: Action) -> None:
     assert decide(granted(moved(yes, sharing="paused"), action), law).permitted
 
 
@@ -425,7 +428,9 @@ def test_a_paused_camera_keeps_its_grants(yes: Question, law: Law, action: str) 
         pytest.param(lambda q: under(q, purposes=frozenset()), "purpose_mismatch", id="purpose"),
         pytest.param(lambda q: under(q, renditions=frozenset()), "out_of_scope", id="rendition"),
         pytest.param(lambda q: moved(q, jurisdiction="GB"), "basis_out_of_jurisdiction", id="moved abroad"),
-        pytest.param(lambda q: moved(q, jurisdiction="AR-B"), "live_order_missing", id="moved to the province"),
+        pytest.param(
+            lambda q: moved(q, jurisdiction="AR-B"), "live_order_missing", id="moved to the province"
+        ),
         pytest.param(
             lambda q: under(q, schedule=WeeklySchedule("UTC", (WeeklyWindow(7, 0, 1440),))),
             "out_of_schedule",
@@ -434,7 +439,7 @@ def test_a_paused_camera_keeps_its_grants(yes: Question, law: Law, action: str) 
     ],
 )
 def test_what_would_now_be_refused_is_refused(
-    yes: Question, law: Law, action: str, change: Callable[[Question], Question], reason: str
+    yes: Question, law: Law, action: Action, change: Callable[[Question], Question], reason: str
 ) -> None:
     decision = decide(change(granted(yes, action)), law)
     assert not decision.permitted
@@ -454,7 +459,7 @@ def test_what_would_now_be_refused_is_refused(
     ids=["closed", "over", "unapproved", "approved by its requester", "another operator's"],
 )
 def test_a_grant_that_is_not_in_force_opens_nothing(
-    yes: Question, law: Law, action: str, grant: dict[str, Any], reasons: tuple[str, ...]
+    yes: Question, law: Law, action: Action, grant: dict[str, Any], reasons: tuple[str, ...]
 ) -> None:
     assert decide(granted(yes, action, **grant), law).reasons == reasons
 
@@ -464,7 +469,9 @@ def test_a_ticket_without_a_grant_is_denied(yes: Question, law: Law) -> None:
     assert decision.reasons == ("grant_closed", "operator_not_named", "approval_required")
 
 
-def test_no_ticket_is_given_on_old_knowledge_but_a_grant_is_not_closed_for_it(yes: Question, law: Law) -> None:
+def test_no_ticket_is_given_on_old_knowledge_but_a_grant_is_not_closed_for_it(
+    yes: Question, law: Law
+) -> None:
     assert decide(replace(granted(yes), cameras_fresh=False), law).reasons == ("state_not_fresh",)
     assert decide(replace(granted(yes, "hold"), cameras_fresh=False), law).permitted
 

@@ -5,7 +5,14 @@ from feedgate_access_policy.duration import DAY_US, duration_us
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("PT0S", 0), ("PT30M", 1_800), ("PT1H", 3_600), ("PT72H", 259_200), ("P1D", 86_400), ("P1DT1H30M", 91_800)],
+    [
+        ("PT0S", 0),
+        ("PT30M", 1_800),
+        ("PT1H", 3_600),
+        ("PT72H", 259_200),
+        ("P1D", 86_400),
+        ("P1DT1H30M", 91_800),
+    ],
 )
 def test_a_duration_is_its_seconds(text: str, seconds: int) -> None:
     assert duration_us(text) == seconds * 1_000_000

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedgate_access_policy.geography import PUBLIC_ERROR_M, Neighbourhood, distance_m, public_place
@@ -16,11 +16,13 @@ def test_a_place_is_told_to_three_decimals() -> None:
     assert public_place((-58.38157, -34.60373)) == (-58.382, -34.604)
 
 
+@settings(deadline=None, derandomize=True)
 @given(POINTS)
 def test_telling_a_place_moves_it_by_less_than_its_error(place: tuple[float, float]) -> None:
     assert distance_m(place, public_place(place)) < PUBLIC_ERROR_M
 
 
+@settings(deadline=None, derandomize=True)
 @given(place=POINTS, radius_m=st.floats(1, 2_100), bearing=st.tuples(st.floats(-1, 1), st.floats(-1, 1)))
 def test_every_place_within_the_radius_is_found(
     place: tuple[float, float], radius_m: float, bearing: tuple[float, float]

@@ -1,8 +1,9 @@
+from sqlalchemy import select
+
 from feedgate_access_policy.tables import INCIDENTS, PEOPLE
 from feedgate_contracts.audit.v1 import audit_pb2
 from feedgate_contracts.camera.v1 import camera_pb2
 from feedgate_kit.ids import new_id
-from sqlalchemy import select
 
 from .conftest import Stand, stamp
 
@@ -219,4 +220,3 @@ async def test_an_unreadable_record_hides_its_camera_until_the_next_version(stan
 async def test_an_unknown_incident_is_not_found(stand: Stand) -> None:
     answer = await (await stand.operator()).get(f"{INCIDENTS_URL}/{new_id()}/cameras")
     assert answer.status_code == 404
-

@@ -90,7 +90,10 @@ def _replace(file: str, old: str, new: str) -> Callable[[Path], None]:
             id="a child permits",
         ),
         pytest.param(
-            _append("AR/late.cedar", '@id("AR.x")\n@reason("forbid")\npermit\n(principal, action, resource)\nwhen { false };'),
+            _append(
+                "AR/late.cedar",
+                '@id("AR.x")\n@reason("forbid")\npermit\n(principal, action, resource)\nwhen { false };',
+            ),
             "AR/late.cedar",
             "only `root` may",
             id="a child permits nothing, but permits",
@@ -102,7 +105,9 @@ def _replace(file: str, old: str, new: str) -> Callable[[Path], None]:
             id="not Cedar",
         ),
         pytest.param(
-            _append("AR-B/live.cedar", CHILD_RULE + "forbid (principal, action, resource) when { context.nope };"),
+            _append(
+                "AR-B/live.cedar", CHILD_RULE + "forbid (principal, action, resource) when { context.nope };"
+            ),
             "AR-B/live.cedar",
             "nope",
             id="a fact that does not exist",
@@ -126,21 +131,31 @@ def _replace(file: str, old: str, new: str) -> Callable[[Path], None]:
             id="no id",
         ),
         pytest.param(
-            _append("AR-B/live.cedar", '@id("GB.other")\n@reason("other")\nforbid (principal, action, resource);'),
+            _append(
+                "AR-B/live.cedar", '@id("GB.other")\n@reason("other")\nforbid (principal, action, resource);'
+            ),
             "AR-B/live.cedar",
             "begins with `AR-B.`",
             id="another pack's id",
         ),
         pytest.param(
-            _append("AR-B/live.cedar", '@id("AR-B.live_order")\n@reason("b")\nforbid (principal, action, resource);'),
+            _append(
+                "AR-B/live.cedar",
+                '@id("AR-B.live_order")\n@reason("b")\nforbid (principal, action, resource);',
+            ),
             "AR-B",
             "twice",
             id="an id twice",
         ),
-        pytest.param(_append("GB/pack.yaml", "colour: blue\n"), "GB/pack.yaml", "colour", id="an unknown setting"),
+        pytest.param(
+            _append("GB/pack.yaml", "colour: blue\n"), "GB/pack.yaml", "colour", id="an unknown setting"
+        ),
         pytest.param(_append("GB/pack.yaml", ": :"), "GB/pack.yaml", "", id="not YAML"),
         pytest.param(
-            _append("GB/pack.yaml", "limits: {max_view: an hour}\n"), "GB/pack.yaml", "ISO 8601", id="no duration"
+            _append("GB/pack.yaml", "limits: {max_view: an hour}\n"),
+            "GB/pack.yaml",
+            "ISO 8601",
+            id="no duration",
         ),
         pytest.param(
             _append("GB/pack.yaml", "documents: {prosecutor_letter: a letter}\n"),
@@ -148,24 +163,44 @@ def _replace(file: str, old: str, new: str) -> Callable[[Path], None]:
             "only `root`",
             id="a child's own kind of document",
         ),
-        pytest.param(_replace("GB/pack.yaml", "id: GB", "id: FR"), "GB/pack.yaml", "folder's name", id="another id"),
         pytest.param(
-            _replace("GB/pack.yaml", "parent: root", "parent: EU"), "GB/pack.yaml", "no pack here", id="no such parent"
+            _replace("GB/pack.yaml", "id: GB", "id: FR"), "GB/pack.yaml", "folder's name", id="another id"
         ),
         pytest.param(
-            _replace("AR-B/pack.yaml", "parent: AR", "parent: GB"), "AR-B/pack.yaml", "no prefix", id="a sibling as parent"
+            _replace("GB/pack.yaml", "parent: root", "parent: EU"),
+            "GB/pack.yaml",
+            "no pack here",
+            id="no such parent",
         ),
         pytest.param(
-            _replace("AR/pack.yaml", "parent: root", "parent: AR-B"), "AR/pack.yaml", "no prefix", id="a child as parent"
+            _replace("AR-B/pack.yaml", "parent: AR", "parent: GB"),
+            "AR-B/pack.yaml",
+            "no prefix",
+            id="a sibling as parent",
         ),
         pytest.param(
-            _replace("root/pack.yaml", "  max_view: PT1H", ""), "root/pack.yaml", "max_view", id="a limit the root forgets"
+            _replace("AR/pack.yaml", "parent: root", "parent: AR-B"),
+            "AR/pack.yaml",
+            "no prefix",
+            id="a child as parent",
         ),
         pytest.param(
-            _replace("AR/bases.jsonl", '"disclose"', '"maybe"'), "AR/bases.jsonl` line 1", "side", id="an unknown side"
+            _replace("root/pack.yaml", "  max_view: PT1H", ""),
+            "root/pack.yaml",
+            "max_view",
+            id="a limit the root forgets",
         ),
         pytest.param(
-            _replace("AR/bases.jsonl", '"PT1H"', '"one hour"'), "AR/bases.jsonl` line 1", "ISO 8601", id="no time"
+            _replace("AR/bases.jsonl", '"disclose"', '"maybe"'),
+            "AR/bases.jsonl` line 1",
+            "side",
+            id="an unknown side",
+        ),
+        pytest.param(
+            _replace("AR/bases.jsonl", '"PT1H"', '"one hour"'),
+            "AR/bases.jsonl` line 1",
+            "ISO 8601",
+            id="no time",
         ),
         pytest.param(_append("AR/bases.jsonl", "{\n"), "AR/bases.jsonl` line 5", "JSON", id="not JSON"),
         pytest.param(
@@ -174,11 +209,18 @@ def _replace(file: str, old: str, new: str) -> Callable[[Path], None]:
             "own jurisdiction",
             id="another place's bases",
         ),
-        pytest.param(_append("AR/notes.txt", "remember\n"), "AR/notes.txt", "nothing else", id="a stray file"),
         pytest.param(
-            _append("root/schema.cedarschema", "entity ;"), "root/schema.cedarschema", "", id="a broken schema"
+            _append("AR/notes.txt", "remember\n"), "AR/notes.txt", "nothing else", id="a stray file"
         ),
-        pytest.param(lambda packs: (packs / "GB" / "pack.yaml").unlink(), "GB/pack.yaml", "", id="no manifest"),
+        pytest.param(
+            _append("root/schema.cedarschema", "entity ;"),
+            "root/schema.cedarschema",
+            "",
+            id="a broken schema",
+        ),
+        pytest.param(
+            lambda packs: (packs / "GB" / "pack.yaml").unlink(), "GB/pack.yaml", "", id="no manifest"
+        ),
     ],
 )
 def test_a_malformed_pack_does_not_load_and_is_named_in_one_line(
@@ -193,20 +235,28 @@ def test_a_malformed_pack_does_not_load_and_is_named_in_one_line(
 
 
 def test_the_word_permit_does_no_harm_where_nothing_is_permitted(packs: Path) -> None:
-    rule = '// permit (principal, action, resource);\n@id("AR.x")\n@reason("no_permit")\nforbid (principal, action, resource);'
-    _append("AR/words.cedar", rule)(packs)
+    rule = '@id("AR.x")\n@reason("no_permit")\nforbid (principal, action, resource);'
+    _append("AR/words.cedar", f"// permit (principal, action, resource);\n{rule}")(packs)
     assert load_law(packs).jurisdictions["AR"].reasons["AR.x"] == "no_permit"
 
 
-def test_the_service_does_not_start_with_a_malformed_pack(packs: Path, settings: AccessPolicySettings) -> None:
+def test_the_service_does_not_start_with_a_malformed_pack(
+    packs: Path, settings: AccessPolicySettings
+) -> None:
     _append("AR-B/live.cedar", '@id("AR-B.mine")\npermit (principal, action, resource);')(packs)
-    with pytest.raises(FeedgateError, match=r"`AR-B/live\.cedar`: rule `AR-B\.mine` permits; only `root` may"):
+    with pytest.raises(
+        FeedgateError, match=r"`AR-B/live\.cedar`: rule `AR-B\.mine` permits; only `root` may"
+    ):
         # Ports are of no use to a service that does not start.
         create_app(settings.model_copy(update={"packs_folder": packs}), None)  # type: ignore[arg-type]
 
 
 def _table() -> str:
-    rows = [line for name in ("GB", "AR", "AR-B") for line in (PACKS / name / "bases.jsonl").read_text().splitlines()]
+    rows = [
+        line
+        for name in ("GB", "AR", "AR-B")
+        for line in (PACKS / name / "bases.jsonl").read_text().splitlines()
+    ]
     return "\n".join([*rows, json.dumps({"jurisdiction": "EU", "basis_code": "EU.X"})]) + "\n"
 
 

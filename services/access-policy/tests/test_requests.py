@@ -11,7 +11,7 @@ from feedgate_kit.errors import BusError
 from feedgate_kit.ids import new_id
 from feedgate_kit.outbox import Outbox
 
-from .conftest import ORDER, SURE, Stand, bases_at, bases_of
+from .conftest import ON_SQLITE_ONLY, ORDER, SURE, Stand, bases_at, bases_of
 
 REQUESTS_URL = "/access-policy/v1/requests"
 
@@ -69,7 +69,9 @@ async def rows(stand: Stand) -> tuple[int, int, int]:
     return counts[0], counts[1], counts[2]
 
 
-async def test_without_its_audit_record_there_is_no_decision(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_its_audit_record_there_is_no_decision(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     camera = stand.camera()
     await stand.says(camera)
     olga = await stand.operator()
@@ -88,12 +90,15 @@ async def test_without_its_audit_record_there_is_no_decision(stand: Stand, monke
     assert await rows(stand) == before
 
 
+@ON_SQLITE_ONLY
 @pytest.mark.parametrize(
     "field",
     ["legal_provision", "function_of_state", "requesting_body", "purpose", "cesionario_id"],
 )
 @pytest.mark.parametrize("value", [None, "", "   ", "--"], ids=["absent", "empty", "blank", "dashes"])
-async def test_a_missing_evidence_field_denies_and_is_named(stand: Stand, field: str, value: str | None) -> None:
+async def test_a_missing_evidence_field_denies_and_is_named(
+    stand: Stand, field: str, value: str | None
+) -> None:
     camera = stand.camera()
     await stand.says(camera)
     bases = bases_at("AR")
@@ -243,6 +248,7 @@ async def test_a_heartbeat_from_the_future_is_no_fresh_one(stand: Stand) -> None
     assert (await olga.post(REQUESTS_URL, json=body)).status_code == 503
 
 
+@ON_SQLITE_ONLY
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -279,7 +285,9 @@ async def test_a_heartbeat_from_the_future_is_no_fresh_one(stand: Stand) -> None
         {"mode": "recorded"},
     ],
 )
-async def test_what_is_no_request_is_refused_and_nothing_is_changed(stand: Stand, wrong: dict[str, Any]) -> None:
+async def test_what_is_no_request_is_refused_and_nothing_is_changed(
+    stand: Stand, wrong: dict[str, Any]
+) -> None:
     camera = stand.camera()
     await stand.says(camera)
     olga = await stand.operator()
@@ -365,4 +373,6 @@ async def test_the_law_of_a_place_is_told_with_what_it_asks_for(stand: Stand) ->
     assert rows_told["AR-B.CPP.265bis"]["longest_live_s"] == 0
     assert [each["field"] for each in law["documents"]] == ["prosecutor_order", "judicial_order"]
     assert (await sara.get("/access-policy/v1/legal-bases", params={"jurisdiction": "BR"})).status_code == 404
-    assert (await sara.get("/access-policy/v1/legal-bases", params={"jurisdiction": "../AR"})).status_code == 422
+    assert (
+        await sara.get("/access-policy/v1/legal-bases", params={"jurisdiction": "../AR"})
+    ).status_code == 422

@@ -28,7 +28,11 @@ def test_a_ticket_is_signed_by_the_first_key_and_says_what_it_opens() -> None:
     keys = TicketKeys([new, old])
     text = keys.sign(TICKET)
     claims = jwt.decode(
-        text, new.public_key(), algorithms=["EdDSA"], audience="feedgate-relay", options={"verify_exp": False, "verify_iat": False}
+        text,
+        new.public_key(),
+        algorithms=["EdDSA"],
+        audience="feedgate-relay",
+        options={"verify_exp": False, "verify_iat": False},
     )
     assert claims == {
         "iss": "feedgate-access-policy",
@@ -56,7 +60,11 @@ def test_what_is_published_verifies_and_holds_no_private_half() -> None:
     assert "d" not in published
     public = jwt.PyJWK.from_json(json.dumps(published))
     jwt.decode(
-        keys.sign(TICKET), public, algorithms=["EdDSA"], audience="feedgate-relay", options={"verify_exp": False, "verify_iat": False}
+        keys.sign(TICKET),
+        public,
+        algorithms=["EdDSA"],
+        audience="feedgate-relay",
+        options={"verify_exp": False, "verify_iat": False},
     )
 
 
@@ -70,7 +78,9 @@ def _other_kind() -> bytes:
     return X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no key", _other_kind()], ids=["absent", "empty", "text", "X25519"])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"no key", _other_kind()], ids=["absent", "empty", "text", "X25519"]
+)
 def test_a_file_without_such_a_key_is_named(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "key.pem"
     if content is not None:

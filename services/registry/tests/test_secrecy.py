@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 import structlog
-from sqlalchemy import MetaData, select
+from sqlalchemy import MetaData, select, text
 
 from feedgate_kit.telemetry import configure_logging
 
@@ -75,10 +75,10 @@ async def play(stand: Stand) -> list[httpx.Response]:
         for body in misplaced():
             await keep(await ana.post("/registry/v1/cameras", json=body))
             await keep(await ana.patch(url, json=body, headers={"If-Match": '"1"'}))
-        stand.resolver.names[HOST] = ["10.0.0.7"]
-        await keep(await ana.patch(url, json={"source": {"url": SOURCE}}, headers={"If-Match": '"1"'}))
-        stand.resolver.names.clear()
-        await keep(await ana.patch(url, json={"source": {"url": SOURCE}}, headers={"If-Match": '"1"'}))
+        for addresses in (["8.8.4.4"], ["10.0.0.7"], []):
+            stand.resolver.names = {HOST: addresses} if addresses else {}
+            version = (await ana.get(url)).headers["ETag"]
+            await keep(await ana.patch(url, json={"source": {"url": SOURCE}}, headers={"If-Match": version}))
         given = await authorised(ana, camera["id"])
         for http in (ana, eva):
             await keep(await http.get("/registry/v1/cameras"))
@@ -92,7 +92,7 @@ async def play(stand: Stand) -> list[httpx.Response]:
         await keep(await worker.get("/metrics"))
         await keep(await ana.post(f"{url}/pause"))
         await keep(await ana.post(f"/registry/v1/authorisations/{given['id']}/withdraw"))
-        await keep(await ana.delete(url, headers={"If-Match": '"4"'}))
+        await keep(await ana.delete(url, headers={"If-Match": '"5"'}))
         await stand.published()
     return answers
 
@@ -110,7 +110,7 @@ def misplaced() -> list[dict[str, Any]]:
         SOURCE * 50,
     ]
     return [
-        *(CAMERA | {"source": {"url": text}} for text in refused),
+        *(CAMERA | {"source": {"url": url}} for url in refused),
         CAMERA | {"source": {"url": SOURCE, "username": USERNAME, "password": PASSWORD}},
         CAMERA | {"source": {"url": SOURCE, "passphrase": PASSWORD}},
         CAMERA | {"source": {"url": [SOURCE]}},
@@ -125,9 +125,13 @@ def misplaced() -> list[dict[str, Any]]:
 
 
 async def test_no_answer_log_record_or_row_shows_a_source(
-    stand: Stand, log: io.StringIO, database_files: Callable[[], list[Path]]
+    stand: Stand,
+    log: io.StringIO,
+    database_files: Callable[[], list[Path]],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     answers = await play(stand)
+    assert_keeps_secret("".join(capfd.readouterr()).encode(), "standard output")
     assert {answer.status_code for answer in answers} == {200, 404, 422}
     for answer in answers:
         assert_keeps_secret(answer.content, f"{answer.request.method} {answer.request.url.path}")
@@ -160,3 +164,15 @@ async def test_no_topic_shows_a_source(stand: Stand) -> None:
     }
     for record in records:
         assert_keeps_secret(record.value + record.key.encode() + repr(record.headers).encode(), record.key)
+
+
+async def test_a_database_that_fails_shows_no_source(stand: Stand, log: io.StringIO) -> None:
+    ana = await stand.owner("ana")
+    await ana.get("/registry/v1/cameras")
+    async with stand.database.begin() as connection:
+        await connection.execute(text("ALTER TABLE cameras RENAME TO elsewhere"))
+    answer = await ana.post("/registry/v1/cameras", json=CAMERA)
+    assert answer.status_code == 500
+    assert_keeps_secret(answer.content, "the answer")
+    assert "Traceback" in log.getvalue()
+    assert_keeps_secret(log.getvalue().encode(), "the log")

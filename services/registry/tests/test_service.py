@@ -1,18 +1,28 @@
 """The whole service: publisher, feed follower, expiry and readiness in its lifespan."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import pytest
+from pydantic import SecretStr, ValidationError
 from sqlalchemy import Connection, inspect, text
 
 from feedgate_contracts.camera.v1 import camera_pb2 as camera_pb
 from feedgate_contracts.feed.v1 import feed_pb2 as feed_pb
 from feedgate_kit.bus.record import HEARTBEAT_KEY, Record
+from feedgate_kit.clock import SystemClock
+from feedgate_kit.sealing import public_key_text
+from feedgate_kit.tokens import LocalIssuer
 from feedgate_kit.topics import FEED_STATE
+from feedgate_registry.__main__ import build
 from feedgate_registry.app import PACKAGE
 from feedgate_registry.database_watch import DatabaseWatch
+from feedgate_registry.settings import RegistrySettings
 from feedgate_registry.tables import METADATA
 
-from .conftest import Stand, authorised, registered
+from .conftest import HASH_KEY, SITE_KEY, Stand, authorised, registered
 
 
 async def test_what_was_committed_reaches_the_topics_in_order_and_only_then_a_heartbeat(stand: Stand) -> None:
@@ -224,3 +234,46 @@ async def test_the_metrics_name_no_camera_owner_or_agency(stand: Stand) -> None:
         assert expected in page
     for name in (camera["id"], given["id"], stand.key_of("ana"), "policia"):
         assert name not in page
+
+
+async def test_it_is_built_from_settings_alone(tmp_path: Path) -> None:
+    issuer = LocalIssuer.generate("https://owners.example", SystemClock(), realm="owners")
+    files = {
+        "pools": [
+            {
+                "name": "site",
+                "key_id": "k1",
+                "public_key": public_key_text(SITE_KEY.public_key()),
+                "allowed_networks": [],
+            }
+        ],
+        "agencies": [
+            {"id": "norte", "name": "Norte", "jurisdiction": "AR-B", "issuer": "https://norte.example"}
+        ],
+        "issuers": [{"issuer": "https://owners.example", "realm": "owners", "jwks": issuer.jwks}],
+    }
+    for name, entries in files.items():
+        (tmp_path / f"{name}.yaml").write_text(json.dumps(entries))
+    service = build(
+        RegistrySettings(
+            owner_hash_key=SecretStr(HASH_KEY),
+            pools_file=tmp_path / "pools.yaml",
+            agencies_file=tmp_path / "agencies.yaml",
+            issuers_file=tmp_path / "issuers.yaml",
+            database_url=SecretStr(f"sqlite+aiosqlite:///{tmp_path / 'registry.sqlite'}"),
+        )
+    )
+    assert service.name == "registry"
+    assert service.readiness.waiting_for()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"owner_hash_key": "short"}, {"own_networks": ("10.0.0.1/8",)}, {"expiry_interval_s": 0}],
+)
+def test_a_setting_nobody_can_run_with_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    usual: dict[str, Any] = {"owner_hash_key": HASH_KEY, "pools_file": tmp_path / "pools.yaml"}
+    assert RegistrySettings(**usual)
+    with pytest.raises(ValidationError) as refused:
+        RegistrySettings(**usual | wrong)
+    assert HASH_KEY not in str(refused.value)

@@ -1,4 +1,4 @@
-"""One camera, one grant, one operator: the records, tickets and coded pictures that relay tests are made of."""
+"""One camera, one grant, one operator: the records, tickets and pictures that relay tests are made of."""
 
 import io
 import re
@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from fractions import Fraction
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import jwt
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from google.protobuf.message import Message
 from jwt.algorithms import OKPAlgorithm
 
 from feedgate_contracts.camera.v1.camera_pb2 import SHARING_ON, CameraState, Terms
@@ -102,7 +103,10 @@ def grant_state(at_us: int, version: int = 1, **changes: Any) -> GrantState:
     return _changed(grant, changes)
 
 
-def _changed(message: Any, changes: Mapping[str, Any]) -> Any:
+M = TypeVar("M", bound=Message)
+
+
+def _changed(message: M, changes: Mapping[str, Any]) -> M:
     """Fields by name; one that ends in `_us` is a time, a list replaces, None clears."""
     for name, value in changes.items():
         if name.endswith("_us"):
@@ -221,15 +225,16 @@ def clip(
             frame.pts, frame.time_base = number, Fraction(1, 25)
             packets += stream.encode(frame)
         packets += stream.encode()
-    earliest = min(packet.dts for packet in packets)
+    times = [(packet.dts or 0, packet.pts or 0) for packet in packets]
+    earliest = min(dts for dts, _ in times)
     coded = [
         CodedPicture(
             nal_units=tuple(unit for unit in _nal_units(bytes(packet)) if unit[0] & 31 in {1, 5}),
-            dts=(packet.dts - earliest) * PICTURE_TICKS,
-            pts=(packet.pts - earliest) * PICTURE_TICKS,
+            dts=(dts - earliest) * PICTURE_TICKS,
+            pts=(pts - earliest) * PICTURE_TICKS,
             is_keyframe=packet.is_keyframe,
         )
-        for packet in packets
+        for packet, (dts, pts) in zip(packets, times, strict=True)
     ]
     sets = tuple(unit for unit in _nal_units(bytes(packets[0])) if unit[0] & 31 in {7, 8})
     return Clip(tuple(coded), sets)

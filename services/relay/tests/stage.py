@@ -5,7 +5,7 @@ import json
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import Message
@@ -28,7 +28,6 @@ from feedgate_relay.states import States
 from feedgate_relay.ticket import Ticket
 from feedgate_relay.view import View
 from feedgate_relay.views import Views
-
 from services.relay.tests.scene import (
     AGENCY,
     CAMERA_ID,
@@ -74,25 +73,25 @@ def split_frames(data: bytes) -> Iterator[tuple[int, bytes]]:
         data = data[head + size :]
 
 
-@dataclass
+def _nothing() -> None:
+    return
+
+
 class RecordedConnection:
     """A `ports.Connection` that keeps what it is given; `block` makes it a viewer that does not read."""
 
-    clock: SteppedClock
-    can_write: bool = True
-    lost: bool = False
-    on_writable: Callable[[], None] = lambda: None
-    on_lost: Callable[[], None] = lambda: None
-    takes: int | None = None  # frames until it blocks by itself
-    written: list[tuple[int, bytes]] = field(default_factory=list)
-    ended: tuple[int, str, float] | None = None
+    def __init__(self, clock: SteppedClock) -> None:
+        self.clock = clock
+        self.can_write = True
+        self.lost = False
+        self.on_writable: Callable[[], None] = _nothing
+        self.on_lost: Callable[[], None] = _nothing
+        self.written: list[tuple[int, bytes]] = []
+        self.ended: tuple[int, str, float] | None = None
 
     def write(self, frame: bytes) -> None:
         if self.ended is None and not self.lost:
             self.written.append((self.clock.now_us(), frame))
-            if self.takes is not None:
-                self.takes -= 1
-                self.can_write = self.takes > 0
 
     def end(self, code: int, reason: str, within_s: float) -> None:
         if self.ended is None:
@@ -103,7 +102,6 @@ class RecordedConnection:
         self.can_write = False
 
     def unblock(self) -> None:
-        self.takes = None
         if self.ended is None:
             self.can_write = True
             self.on_writable()
@@ -158,7 +156,7 @@ class Stage:
         self.clock = clock
         self.metrics = RelayMetrics(CollectorRegistry())
         self.states = States(bus, clock, limits, self.metrics)
-        self.outgoing = Outgoing(bus, self.metrics)
+        self.outgoing = Outgoing(bus.event_log, self.metrics)
         self.views = Views(
             bus=bus,
             clock=clock,

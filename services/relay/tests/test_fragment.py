@@ -1,6 +1,7 @@
 """What players are sent, judged by FFmpeg's demuxer."""
 
 import io
+from fractions import Fraction
 
 import av
 import pytest
@@ -31,19 +32,13 @@ def piece(number: int, picture: CodedPicture) -> bytes:
 def test_the_demuxer_reads_back_every_picture_byte_for_byte_with_its_times(b_pictures: int) -> None:
     coded = clip(b_pictures=b_pictures)
     assert any(picture.pts != picture.dts for picture in coded.pictures) == (b_pictures > 0)
-    with av.open(io.BytesIO(movie(coded))) as container:
+    with av.open(io.BytesIO(movie(coded)), "r") as container:
         stream = container.streams.video[0]
         packets = [packet for packet in container.demux(stream) if packet.size]
         assert (stream.width, stream.height) == (160, 96)
-        assert stream.time_base.denominator == TICKS
-    first = packets[0]
-    assert [(bytes(p), p.dts - first.dts, p.pts - first.pts, p.is_keyframe) for p in packets] == [
-        (
-            length_prefixed(picture.nal_units),
-            picture.dts - coded.pictures[0].dts,
-            picture.pts - coded.pictures[0].pts,
-            picture.is_keyframe,
-        )
+        assert stream.time_base == Fraction(1, TICKS)
+    assert [(bytes(packet), packet.dts, packet.pts, packet.is_keyframe) for packet in packets] == [
+        (length_prefixed(picture.nal_units), picture.dts, picture.pts, picture.is_keyframe)
         for picture in coded.pictures
     ]
 
@@ -51,8 +46,8 @@ def test_the_demuxer_reads_back_every_picture_byte_for_byte_with_its_times(b_pic
 @pytest.mark.parametrize("b_pictures", [0, 2])
 def test_a_decoder_shows_every_picture_in_order(b_pictures: int) -> None:
     coded = clip(b_pictures=b_pictures)
-    with av.open(io.BytesIO(movie(coded))) as container:
-        shown = [frame.pts for frame in container.decode(video=0)]
+    with av.open(io.BytesIO(movie(coded)), "r") as container:
+        shown = [frame.pts or 0 for frame in container.decode(video=0)]
     assert len(shown) == len(coded.pictures)
     assert shown == sorted(shown)
 
@@ -61,10 +56,10 @@ def test_a_fragment_needs_nothing_but_the_init_segment_before_it() -> None:
     coded = clip()
     init = init_segment(coded.parameter_sets, coded.pictures[10].nal_units, TICKS)
     late = init.body + b"".join(piece(number, coded.pictures[number]) for number in range(10, 20))
-    with av.open(io.BytesIO(late)) as container:
+    with av.open(io.BytesIO(late), "r") as container:
         frames = list(container.decode(video=0))
     assert len(frames) == 10
-    assert frames[0].pts * TICKS * frames[0].time_base == 10 * PICTURE_TICKS
+    assert frames[0].pts == 10 * PICTURE_TICKS
 
 
 def test_the_codec_is_named_as_media_source_wants_it() -> None:

@@ -7,14 +7,13 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import CollectorRegistry
 
-from feedgate_kit.bus.embedded import EmbeddedBus
+from feedgate_contracts.demand.v1.demand_pb2 import StreamDemanded
 from feedgate_kit.bus.record import Record
 from feedgate_kit.errors import BusError, FeedgateError
-from feedgate_kit.topics import DEMAND_EVENTS, audit_events
+from feedgate_kit.topics import audit_events
 from feedgate_relay.demand import Demand
 from feedgate_relay.metrics import RelayMetrics
 from feedgate_relay.outgoing import LANE_CAPACITY_RECORDS, Outgoing
-from feedgate_contracts.demand.v1.demand_pb2 import StreamDemanded
 from services.relay.tests.scene import STREAM, SteppedClock
 
 TOPIC = audit_events("relay")
@@ -35,22 +34,13 @@ class MoodyLog:
         self.taken.append(record)
 
 
-class MoodyBus(EmbeddedBus):
-    def __init__(self) -> None:
-        super().__init__(None, SteppedClock())
-        self.log = MoodyLog()
-
-    def event_log(self, topic: str) -> MoodyLog:  # type: ignore[override]
-        return self.log
-
-
 @asynccontextmanager
-async def sending(bus: MoodyBus, metrics: RelayMetrics) -> AsyncIterator[Outgoing]:
+async def sending(log: MoodyLog, metrics: RelayMetrics) -> AsyncIterator[Outgoing]:
     async def no_pause(seconds: float) -> None:
         assert seconds > 0
         await asyncio.sleep(0)
 
-    outgoing = Outgoing(bus, metrics, pause=no_pause)
+    outgoing = Outgoing(lambda topic: log, metrics, pause=no_pause)
     task = asyncio.create_task(outgoing.run())
     yield outgoing
     task.cancel()
@@ -63,38 +53,38 @@ def metrics() -> RelayMetrics:
 
 
 async def test_records_of_one_key_keep_their_order_through_failures(metrics: RelayMetrics) -> None:
-    bus = MoodyBus()
-    bus.log.failures = iter([BusError("away")] * 5)
-    async with sending(bus, metrics) as outgoing:
+    log = MoodyLog()
+    log.failures = iter([BusError("away")] * 5)
+    async with sending(log, metrics) as outgoing:
         for number in range(20):
             outgoing.send(TOPIC, Record("view", b"%d" % number), kind="audit")
         await outgoing.drained(5)
-    assert [record.value for record in bus.log.taken] == [b"%d" % number for number in range(20)]
+    assert [record.value for record in log.taken] == [b"%d" % number for number in range(20)]
 
 
 async def test_an_acknowledgement_comes_only_from_the_bus(metrics: RelayMetrics) -> None:
-    bus = MoodyBus()
-    bus.log.failures = iter([BusError("away")] * 3)
-    async with sending(bus, metrics) as outgoing:
+    log = MoodyLog()
+    log.failures = iter([BusError("away")] * 3)
+    async with sending(log, metrics) as outgoing:
         await outgoing.acknowledged(TOPIC, Record("view", b"started"), kind="audit")
-        assert [record.value for record in bus.log.taken] == [b"started"]
+        assert [record.value for record in log.taken] == [b"started"]
 
 
 async def test_what_the_bus_refuses_is_lost_and_counted(metrics: RelayMetrics) -> None:
-    bus = MoodyBus()
-    bus.log.failures = iter([FeedgateError("too large"), FeedgateError("too large")])
-    async with sending(bus, metrics) as outgoing:
+    log = MoodyLog()
+    log.failures = iter([FeedgateError("too large"), FeedgateError("too large")])
+    async with sending(log, metrics) as outgoing:
         with pytest.raises(FeedgateError, match="too large"):
             await outgoing.acknowledged(TOPIC, Record("view", b"x"), kind="audit")
         outgoing.send(TOPIC, Record("view", b"y"), kind="notice")
         outgoing.send(TOPIC, Record("view", b"z"), kind="notice")
         await outgoing.drained(5)
-    assert [record.value for record in bus.log.taken] == [b"z"]
+    assert [record.value for record in log.taken] == [b"z"]
     assert metrics.registry.get_sample_value("relay_events_lost_total", {"kind": "notice"}) == 1
 
 
 async def test_the_queue_is_bounded(metrics: RelayMetrics) -> None:
-    outgoing = Outgoing(MoodyBus(), metrics)
+    outgoing = Outgoing(lambda topic: MoodyLog(), metrics)
     for _ in range(LANE_CAPACITY_RECORDS + 5):
         outgoing.send(TOPIC, Record("view", b"x"), kind="audit")
     assert metrics.registry.get_sample_value("relay_events_lost_total", {"kind": "audit"}) == 5
@@ -103,14 +93,14 @@ async def test_the_queue_is_bounded(metrics: RelayMetrics) -> None:
 
 
 async def test_demand_is_repeated_and_released_once() -> None:
-    bus, wanted = MoodyBus(), {STREAM}
-    demand = Demand(bus, SteppedClock(), "relay-1", lambda: set(wanted))
+    log, wanted = MoodyLog(), {STREAM}
+    demand = Demand(log, SteppedClock(), "relay-1", lambda: set(wanted))
 
     async def told() -> list[tuple[str, bool]]:
-        bus.log.taken.clear()
+        log.taken.clear()
         await demand.tell()
-        said = [StreamDemanded.FromString(record.value) for record in bus.log.taken]
-        assert {record.key for record in bus.log.taken} <= {STREAM.partition("/")[0]}
+        said = [StreamDemanded.FromString(record.value) for record in log.taken]
+        assert {record.key for record in log.taken} <= {STREAM.partition("/")[0]}
         assert {one.relay_id for one in said} <= {"relay-1"}
         return [(one.stream, one.release) for one in said]
 
@@ -120,7 +110,6 @@ async def test_demand_is_repeated_and_released_once() -> None:
     assert await told() == [(STREAM, True)]
     assert await told() == []
     wanted.add(STREAM)
-    bus.log.failures = iter([BusError("away")])
+    log.failures = iter([BusError("away")])
     assert await told() == []
     assert await told() == [(STREAM, False)]
-    assert DEMAND_EVENTS.startswith("relay.demand")

@@ -42,7 +42,7 @@ def with_other_algorithm() -> str:
 
 
 def unsigned() -> str:
-    return jwt.encode(OFFICE.claims(), None, algorithm="none", headers={"kid": OFFICE.kid})
+    return jwt.encode(OFFICE.claims(), "", algorithm="none", headers={"kid": OFFICE.kid})
 
 
 @pytest.mark.parametrize(

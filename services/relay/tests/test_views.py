@@ -1,5 +1,7 @@
 """What a viewer is sent and told, from the ticket to the last notice."""
 
+import asyncio
+
 import pytest
 
 from feedgate_contracts.camera.v1.camera_pb2 import SHARING_ON, SHARING_PAUSED, WeeklySchedule, WeeklyWindow
@@ -13,7 +15,6 @@ from feedgate_relay.close_codes import CloseCode
 from feedgate_relay.reasons import Reason
 from feedgate_relay.ticket import TicketError
 from feedgate_relay.views import RefusedError
-
 from services.relay.tests.scene import (
     CAMERA_ID,
     STREAM,
@@ -23,7 +24,7 @@ from services.relay.tests.scene import (
     heartbeat_record,
     terms,
 )
-from services.relay.tests.stage import SKEW_US, STALL_US, Stage, Watching
+from services.relay.tests.stage import SKEW_US, STALL_US, RecordedConnection, Stage, Watching
 
 KEYFRAME, DISCONTINUITY = 1, 2
 
@@ -55,12 +56,32 @@ async def test_a_view_begins_with_hello_the_record_of_it_and_a_keyframe(stage: S
     assert watching.notices.codes() == ["waiting_for_keyframe", "started"]
 
 
+class SlowLog:
+    """An event log that acknowledges when it is told to."""
+
+    def __init__(self) -> None:
+        self.acknowledging = asyncio.Event()
+
+    async def append(self, record: Record) -> None:
+        del record
+        await self.acknowledging.wait()
+
+
 async def test_no_picture_flows_before_the_bus_holds_the_record_of_the_view(stage: Stage) -> None:
+    log = SlowLog()
+    stage.outgoing._find_log = lambda topic: log
     view, notices = await stage.open()
-    await stage.film(1)
-    assert not view.demands
+    media = RecordedConnection(stage.clock)
+    secret = notices.messages()[0]["media_secret"]
+    opening = asyncio.create_task(stage.views.open_media(stage.views.claim(secret), media))
+    await stage.film(5)
     assert stage.hub().gop.pictures
-    assert notices.codes() == []
+    assert media.written == []
+    assert not view.demands
+    log.acknowledging.set()
+    await opening
+    assert media.pictures() == [0, 1, 2, 3, 4]
+    assert view.demands
 
 
 async def test_a_cached_group_serves_a_viewer_who_comes_later(stage: Stage) -> None:
@@ -176,22 +197,17 @@ async def test_the_notice_socket_closes_by_itself_where_no_dark_comes(stage: Sta
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"),
+    ("narrowed", "reason"),
     [
-        ({"removed": True}, "camera_removed"),
-        ({"terms": ["agencies"]}, "terms_narrowed"),
-        ({"terms": ["purposes"]}, "terms_narrowed"),
-        ({"terms": ["renditions"]}, "terms_narrowed"),
-        ({"terms": ["authorisation_id"]}, "authorisation_withdrawn"),
+        ({"agencies": ["another"]}, "terms_narrowed"),
+        ({"purposes": ["another"]}, "terms_narrowed"),
+        ({"renditions": ["masked"]}, "terms_narrowed"),
+        ({"authorisation_id": "another"}, "authorisation_withdrawn"),
     ],
 )
-async def test_narrowing_bites_at_once(stage: Stage, changes: dict[str, object], reason: str) -> None:
+async def test_narrowing_bites_at_once(stage: Stage, narrowed: dict[str, object], reason: str) -> None:
     watching = await live(stage)
-    if "terms" in changes:
-        (name,) = changes["terms"]  # type: ignore[misc]
-        other: object = "another" if name == "authorisation_id" else ["another"]
-        changes = {"terms": [terms(stage.clock.now_us(), **{name: other})]}
-    await stage.change_camera(**changes)
+    await stage.change_camera(terms=[terms(stage.clock.now_us(), **narrowed)])
     assert watching.notices.notices()[-1] == ("stopped", reason)
     assert watching.media.ended is not None
 

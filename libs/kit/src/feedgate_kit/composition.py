@@ -116,8 +116,7 @@ class FirstMatch:
         other_method: FastAPI | None = None
         if scope["type"] in {"http", "websocket"}:
             for app in self._apps:
-                # A copy: FastAPI notes in the scope what it is matching.
-                matches = {route.matches(dict(scope))[0] for route in app.routes}
+                matches = {route.matches(scope)[0] for route in app.routes}
                 if Match.FULL in matches:
                     return app
                 if Match.PARTIAL in matches and other_method is None:

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.listening import Address, Listen, address_of, open_listener
+from feedgate_kit.redaction import redact_text
 from feedgate_kit.service import Lifespan, MakeSocket, WebSocketProtocol
 from feedgate_kit.settings import ServiceSettings, load_settings
 from feedgate_kit.telemetry import configure_logging
@@ -98,7 +99,6 @@ async def running(
 
 async def serve(service: Servable, public: Listen, internal: Listen, *, shutdown_s: float = 5.0) -> None:
     """Serve until SIGTERM or SIGINT, which also end a start under way; see `running`."""
-
     with stop_signals() as stopped:
         started = asyncio.Event()
 
@@ -124,7 +124,8 @@ def run(kind: type[S], build: Callable[[S], Servable]) -> int:
     """The whole life of a service's process, for its `__main__`.
 
     What the operator can put right (a setting, a taken port, an unusable file) is
-    one line on standard error, and the status is 2.
+    one line on standard error, and the status is 2. What nobody expected is in the
+    log, and the status is 1.
 
     Args:
         kind: the service's settings.
@@ -139,8 +140,12 @@ def run(kind: type[S], build: Callable[[S], Servable]) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve_built(settings, build))
     except FeedgateError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{redact_text(str(error))}\n")
         return 2
+    except Exception:
+        # Not left to Python, whose traceback would show what the log leaves out.
+        logger.exception("service failed")
+        return 1
     return 0
 
 

@@ -216,6 +216,12 @@ def _unknown(kind: type[ServiceSettings], environment: Mapping[str, str]) -> lis
 
 def _lines(kind: type[ServiceSettings], error: ValidationError | PydanticSettingsError) -> str:
     if isinstance(error, PydanticSettingsError):
+        # pydantic-settings says only in words which field it could not parse.
+        for field in kind.model_fields:
+            if f'"{field}"' in str(error):
+                return (
+                    f"{kind.setting_name(field)}: what was seen is not JSON; allowed: a JSON list or object"
+                )
         return " ".join(str(error).split())
     return "\n".join(_line(kind, entry) for entry in error.errors(include_url=False))
 

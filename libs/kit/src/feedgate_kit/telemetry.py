@@ -181,6 +181,8 @@ class RequestTelemetry:
             if message["type"] == "websocket.accept":
                 accepted_as = _route(scope)
                 self._metrics.opened(accepted_as)
+            elif message["type"] == "websocket.http.response.start":
+                code = message["status"]  # refused before it was one
             elif message["type"] == "websocket.close":
                 code = message.get("code") or 1000
             await send(message)

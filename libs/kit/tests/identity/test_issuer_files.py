@@ -29,7 +29,7 @@ def test_a_file_names_each_issuer_once(tmp_path: Path) -> None:
     path.write_text(WHOLE)
     owners, metro = load_issuers(path)
     assert (owners.realm, owners.agency) == ("owners", None)
-    assert (metro.realm, metro.agency, metro.algorithms) == ("agency", "metro-police", {"ES256"})
+    assert (metro.realm, metro.agency, metro.algorithms) == ("agency", "metro-police", frozenset({"ES256"}))
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
         resolver=ports.resolver,
         pool_key=ports.pool_key,
         own_networks=settings.load_own_networks(),
-        outlet=Outlet(bus.media_feed(ACCESS_UNITS), unit_record, metrics),
+        new_outlet=partial(Outlet, bus.media_feed(ACCESS_UNITS), unit_record, metrics),
         board=board,
         metrics=metrics,
         clock=clock,

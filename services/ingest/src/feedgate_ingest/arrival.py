@@ -51,10 +51,17 @@ class Arrivals:
     read when the picture *before* it was given out, and that is its receive time.
     """
 
-    def __init__(self, clock: Clock, pulse: Pulse) -> None:
-        """Begin before anything is asked of the camera: nothing was received earlier."""
+    def __init__(self, clock: Clock, pulse: Pulse, *, silent_s: float) -> None:
+        """Begin before anything is asked of the camera: nothing was received earlier.
+
+        Args:
+            clock: of this reader.
+            pulse: of this process.
+            silent_s: after this long a read ends by itself, whatever it then returns.
+        """
         self._clock = clock
         self._pulse = pulse
+        self._silent_s = silent_s
         self._next_received_at_us = clock.now_us()
         self._last_returned_s: float | None = None
         self._waited_once = False
@@ -67,7 +74,8 @@ class Arrivals:
 
         Raises:
             FeedError: this reader did not run for `STALL_S`; what its socket held has no
-                honest receive time, so the run is over.
+                honest receive time, so the run is over. Or the camera was silent for too
+                long: then libavformat gives out what it has of the picture under way.
         """
         now_s = self._clock.monotonic_s()
         missed_s = self._pulse.missed_since(asked_s)
@@ -75,10 +83,12 @@ class Arrivals:
             missed_s = max(missed_s, asked_s - self._last_returned_s)
         if missed_s >= STALL_S:
             raise FeedError(Reason.WORKER_PAUSED, f"It missed {missed_s:.1f} s.")
+        if now_s - asked_s >= self._silent_s:
+            raise FeedError(Reason.STALLED, f"Nothing came for {self._silent_s:g} s.")
         received_at_us = self._next_received_at_us
         # Until a read has waited for the camera, pictures come out of what opening buffered.
-        self._waited_once = self._waited_once or now_s - asked_s >= _AT_ONCE_S
-        if self._waited_once:
+        if self._waited_once or now_s - asked_s >= _AT_ONCE_S:
+            self._waited_once = True
             self._next_received_at_us = self._clock.now_us()
         self._last_returned_s = now_s
         return received_at_us

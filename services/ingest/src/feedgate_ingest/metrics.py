@@ -18,8 +18,8 @@ class IngestMetrics:
         )
         self.access_units_dropped = Counter(
             "ingest_access_units_dropped_total",
-            "Pictures read and not published. feed_full: the bus is too slow; worker_behind: this process is;"
-            " before_keyframe and hung_up are in the nature of things.",
+            "Pictures read and not published. feed_full: the bus is too slow; before_keyframe and hung_up are"
+            " in the nature of things.",
             ["reason"],
             registry=registry,
         )

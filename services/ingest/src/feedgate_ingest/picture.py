@@ -24,7 +24,7 @@ class Picture:
 
 
 class PictureTaker(Protocol):
-    """Where a camera's pictures go. Called by one thread at a time, in this order."""
+    """Where a camera's pictures go. Called in the event loop, in this order."""
 
     def began(self, track: Track) -> None:
         """The camera plays."""

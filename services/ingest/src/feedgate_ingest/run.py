@@ -7,9 +7,9 @@ from feedgate_contracts.digest import GENESIS, length_prefixed, picture_digest
 from feedgate_ingest.access_unit import AccessUnit, Epoch
 from feedgate_ingest.annexb import (
     NalType,
-    is_random_access_point,
     merge_parameter_sets,
     nal_type,
+    nal_types,
     parameter_sets_of,
 )
 from feedgate_ingest.picture import Picture, Track
@@ -41,7 +41,7 @@ class RunReport:
 
 
 class Run:
-    """Stamps a camera's pictures; a `PictureTaker`, in whatever thread the camera reads.
+    """Stamps a camera's pictures; a `PictureTaker`.
 
     Nothing before the first keyframe is published: nobody could decode it.
     """
@@ -89,10 +89,11 @@ class Run:
         Raises:
             FeedError: the run is over: the camera's time stepped, or it sends no keyframes.
         """
-        nal_units = picture.nal_units
-        is_keyframe = is_random_access_point(nal_units)
-        if is_keyframe or len(nal_units) > 1:
-            self._parameter_sets = merge_parameter_sets(self._parameter_sets, parameter_sets_of(nal_units))
+        types = nal_types(picture.nal_units)
+        is_keyframe = NalType.IDR_SLICE in types  # a decoder may start here: H.264 7.4.1.2.4
+        if NalType.SPS in types or NalType.PPS in types:
+            newer = parameter_sets_of(picture.nal_units)
+            self._parameter_sets = merge_parameter_sets(self._parameter_sets, newer)
         self._expect_keyframe(is_keyframe)
         if not self._sequence and not (is_keyframe and self._is_decodable()):
             self._skipped()

@@ -5,6 +5,7 @@ import random
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -14,7 +15,7 @@ from feedgate_ingest.board import Board
 from feedgate_ingest.desired import Target
 from feedgate_ingest.feed_state import FeedState, ended
 from feedgate_ingest.metrics import IngestMetrics
-from feedgate_ingest.outlet import Lane, Outlet
+from feedgate_ingest.outlet import Outlet
 from feedgate_ingest.pauses import Attempts
 from feedgate_ingest.ports import Camera, Resolver, SourceVault
 from feedgate_ingest.reasons import TREATMENTS, FeedError, Phase, Reason
@@ -39,7 +40,7 @@ class SessionTools:
     resolver: Resolver
     pool_key: PoolKey
     own_networks: Sequence[Network]
-    outlet: Outlet
+    new_outlet: Callable[[], Outlet]
     board: Board
     metrics: IngestMetrics
     clock: Clock
@@ -57,7 +58,7 @@ class Session:
         self._attempts = attempts
         self._tools = tools
         self._camera_changed = asyncio.Event()
-        self._lane: Lane | None = None
+        self._outlet: Outlet | None = None
         self._is_over = False
 
     def update(self, target: Target) -> None:
@@ -69,8 +70,8 @@ class Session:
     def hang_up(self) -> None:
         """From now on nothing is published; the connection follows when `keep` is cancelled."""
         self._is_over = True
-        if self._lane is not None:
-            self._lane.shut()
+        if self._outlet is not None:
+            self._outlet.shut()
 
     async def keep(self) -> None:
         """Run after run, until cancelled."""
@@ -135,10 +136,7 @@ class Session:
 
     def _new_run(self) -> Run:
         tools, target = self._tools, self.target
-        loop = asyncio.get_running_loop()
-        lane = self._lane = tools.outlet.open_lane()
-        if self._is_over:
-            lane.shut()
+        outlet = self._outlet = tools.new_outlet()
         identity = RunIdentity(
             stream=self._stream,
             epoch=Epoch(target.pool_version, tools.generation),
@@ -148,8 +146,8 @@ class Session:
         return Run(
             identity,
             tools.clock,
-            publish=lane.publish,
-            report=lambda report: _call_in(loop, self._say_live, identity.run, report),
+            publish=outlet.publish,
+            report=partial(self._say_live, identity.run),
             skipped=tools.metrics.access_units_dropped.labels("before_keyframe").inc,
         )
 
@@ -182,7 +180,7 @@ class Session:
         self._say(ended(self._stream, failure, tools.clock.now_us(), run=_text(run.identity.run)))
 
     def _say(self, state: FeedState) -> None:
-        # Once hung up, the worker says why; a thread's late word must not come after that.
+        # Once hung up, the worker says why; no late word must come after that.
         if not self._is_over:
             self._tools.board.say(state)
 
@@ -200,10 +198,6 @@ async def _first_to_end(*coroutines: Coroutine[Any, Any, None]) -> None:
     for task in tasks:
         if task in done:
             task.result()
-
-
-def _call_in(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: object) -> None:
-    loop.call_soon_threadsafe(function, *arguments)
 
 
 def _text(run: bytes) -> str:

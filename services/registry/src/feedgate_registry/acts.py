@@ -149,19 +149,18 @@ class OwnerActs:
         async with self.database.read() as connection:
             camera = await own_camera(connection, owner, camera_id)
         accept_version(camera.version)
-        pool_name = changes.get("ingest_pool", camera.ingest_pool)
-        pool = self._pool(pool_name) if source or pool_name != camera.ingest_pool else None
-        if source is None and pool_name != camera.ingest_pool:
-            raise SourceNeededError(
-                f"the source is sealed to the key of pool `{camera.ingest_pool}`;"
-                " give the source again together with another pool"
-            )
-        if source is not None and pool is not None:
+        pool = self._pool(changes["ingest_pool"]) if "ingest_pool" in changes else None
+        if source is not None:
+            pool = pool or self._pool(camera.ingest_pool)
             await self.intake.judge(source, pool)
         async with self.database.begin() as connection:
             now = await own_camera(connection, owner, camera_id, locked=True)
-            # Still the version that was read before the source was judged, or this refuses.
             accept_version(now.version)
+            if source is None and pool is not None and pool.name != now.ingest_pool:
+                raise SourceNeededError(
+                    f"the source is sealed to the key of pool `{now.ingest_pool}`;"
+                    " give the source again together with another pool"
+                )
             return await self._replace(connection, now, changes, source, pool)
 
     async def _replace(

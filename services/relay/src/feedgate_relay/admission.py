@@ -43,7 +43,7 @@ class Limits:
 
 
 class Source:
-    """One run of one ingest worker: `(epoch, run)`. Compared by identity, `newest.NewestSource` makes them."""
+    """One run of one ingest worker, `(epoch, run)`. Made by `newest.NewestSource`, compared by identity."""
 
     __slots__ = ("epoch", "run")
 
@@ -162,7 +162,7 @@ class Refusal(StrEnum):
     NOT_NEWEST = "not_newest"
 
 
-def why_not(
+def why_not(  # noqa: PLR0911 - a list of reasons, each said once
     picture: Admissible,
     newest: Source | None,
     window: AdmissionWindow,

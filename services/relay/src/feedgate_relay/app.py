@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from feedgate_kit.clock import MICROSECONDS
 from feedgate_kit.service import Readiness, Service, create_internal_app, create_public_app
 from feedgate_kit.supervise import background
-from feedgate_kit.topics import CAMERA_STATE, GRANT_STATE
+from feedgate_kit.topics import CAMERA_STATE, DEMAND_EVENTS, GRANT_STATE
 from feedgate_relay.admission import Limits
 from feedgate_relay.connection import RelayWebSocketProtocol
 from feedgate_relay.demand import Demand
@@ -37,7 +37,7 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
     metrics = RelayMetrics(registry)
     states = States(ports.bus, clock, limits, metrics)
     metrics.watch_heartbeats(states.heartbeat_ages)
-    outgoing = Outgoing(ports.bus, metrics)
+    outgoing = Outgoing(ports.bus.event_log, metrics)
     views = Views(
         bus=ports.bus,
         clock=clock,
@@ -47,7 +47,7 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
         metrics=metrics,
         maximum=settings.maximum_views,
     )
-    demand = Demand(ports.bus, clock, settings.relay_id, views.demanded)
+    demand = Demand(ports.bus.event_log(DEMAND_EVENTS), clock, settings.relay_id, views.demanded)
     views.on_change = demand.reconsider
     keys = TicketKeys(ports.ticket_keys, clock)
     streams = EventStreams(ports.bus, clock)

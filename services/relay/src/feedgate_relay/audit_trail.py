@@ -36,13 +36,15 @@ class ViewAudit:
         clock: Clock,
         outgoing: Outgoing,
     ) -> None:
-        """Args:
-        view_id: empty for a view that was refused.
-        ticket: who looks.
-        grant: why they may; None where it is not known.
-        camera: whose camera it is, likewise.
-        clock: stamps the records.
-        outgoing: takes them.
+        """Says nothing yet.
+
+        Args:
+            view_id: empty for a view that was refused.
+            ticket: who looks.
+            grant: why they may; None where it is not known.
+            camera: whose camera it is, likewise.
+            clock: stamps the records.
+            outgoing: takes them.
         """
         self._clock = clock
         self._outgoing = outgoing

@@ -25,7 +25,7 @@ MAXIMUM_MESSAGE_BYTES: Final = 16 * 1024
 """The longest message a viewer has reason to send is one with a ticket."""
 
 SEND_BUFFER_BYTES: Final = 64 * 1024
-"""What the kernel may hold of one viewer: a second or less of video. Measured without: 13 s, all shown later."""
+"""What the kernel may hold of one viewer: well below a second of video. By default it held 13 s."""
 
 _DISCARD_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, 0 s
 

@@ -17,7 +17,7 @@ from feedgate_relay.wire import DISCONTINUITY, FRAGMENT, INIT, KEYFRAME, media_f
 STALLED_AFTER_S: Final = 0.5
 """A picture that has waited this long for its viewer's socket costs the rest of its GOP."""
 QUEUE_BYTES: Final = 8 * 1024 * 1024
-"""What may wait for one viewer. Pictures are shared by all viewers: these bytes are held once, not per viewer."""
+"""What may wait for one viewer. All viewers share the pictures: these bytes are held once."""
 
 
 _TOLD_OTHERWISE: Final = frozenset({Refusal.WINDOW_CLOSED, Refusal.NOT_FRESH})
@@ -117,7 +117,7 @@ class Delivery:
 
     @property
     def open(self) -> bool:
-        """Whether pictures may be written: the media socket is there, and its view's record is acknowledged."""
+        """Whether pictures may be written: the media socket is there, and the view is on record."""
         return self._connection is not None
 
     @property

@@ -8,11 +8,10 @@ import structlog
 
 from feedgate_contracts.demand.v1.demand_pb2 import StreamDemanded
 from feedgate_kit.bus.cloudevents import headers_for
-from feedgate_kit.bus.ports import Bus
 from feedgate_kit.bus.record import Record
 from feedgate_kit.clock import Clock
 from feedgate_kit.errors import FeedgateError
-from feedgate_kit.topics import DEMAND_EVENTS
+from feedgate_relay.ports import AppendOnly
 
 REPEAT_S: Final = 2.0
 """Ingest hangs up 6 s after the last one, so two may be lost."""
@@ -23,14 +22,18 @@ logger = structlog.get_logger(__name__)
 class Demand:
     """What this relay demands of ingest."""
 
-    def __init__(self, bus: Bus, clock: Clock, relay_id: str, wanted: Callable[[], Collection[str]]) -> None:
-        """Args:
-        bus: with the demand topic.
-        clock: stamps the records.
-        relay_id: tells this relay's demand from another's.
-        wanted: the streams somebody may and does look at now.
+    def __init__(
+        self, log: AppendOnly, clock: Clock, relay_id: str, wanted: Callable[[], Collection[str]]
+    ) -> None:
+        """Demands nothing yet.
+
+        Args:
+            log: the demand topic.
+            clock: stamps the records.
+            relay_id: tells this relay's demand from another's.
+            wanted: the streams somebody may and does look at now.
         """
-        self._bus = bus
+        self._log = log
         self._clock = clock
         self._relay_id = relay_id
         self._wanted = wanted
@@ -62,8 +65,7 @@ class Demand:
         released, self._told = self._told - wanted, wanted
         records = [self._record(stream, release=True) for stream in sorted(released)]
         records += [self._record(stream, release=False) for stream in sorted(wanted)]
-        log = self._bus.event_log(DEMAND_EVENTS)
-        for outcome in await asyncio.gather(*map(log.append, records), return_exceptions=True):
+        for outcome in await asyncio.gather(*map(self._log.append, records), return_exceptions=True):
             if isinstance(outcome, FeedgateError):
                 # The next round says it again; a release that is lost costs ingest 6 s.
                 logger.warning("demand not told", error=str(outcome))

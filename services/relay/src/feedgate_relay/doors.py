@@ -100,7 +100,7 @@ class Doors:
         )
 
     def _offered(self, websocket: WebSocket, prefix: str, missing: Reason) -> str:
-        """What the client offers as a subprotocol beside `feedgate.v1`: never in a URL, which logs would keep."""
+        """What the client offers as a subprotocol beside `feedgate.v1`; a URL would be kept by logs."""
         origin = websocket.headers.get("origin")
         if origin is not None and origin != self._public_origin:
             raise RefusedError(Reason.ORIGIN_REFUSED)

@@ -49,7 +49,10 @@ class EventStreams:
         caller: SystemAccount,
         last_event_id: Annotated[str | None, Header(max_length=MAXIMUM_POSITION_CHARS)] = None,
     ) -> StreamingResponse:
-        """The agency's frame events and notices, from now on or after `Last-Event-ID`, until the token expires."""
+        """The agency's frame events and notices, from now on or after `Last-Event-ID`.
+
+        The stream ends when the token expires; the client resumes with a fresh one.
+        """
         try:
             log = self._bus.event_log(frame_events(caller.agency or ""))
         except TopicError as error:

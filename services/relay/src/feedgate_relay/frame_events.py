@@ -1,4 +1,4 @@
-"""What an agency's topic is told of one grant: the pictures its operators were shown, and why they stopped."""
+"""What an agency's topic is told of one grant: the pictures its operators saw, and why they stopped."""
 
 from collections.abc import Callable
 from typing import Final

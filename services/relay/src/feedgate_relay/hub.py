@@ -1,4 +1,4 @@
-"""One stream inside the relay: its units in, one fragment each, to every viewer that admission lets see it."""
+"""One stream inside the relay: units in, one fragment each, out to every viewer admission lets see it."""
 
 from typing import Final
 
@@ -26,7 +26,7 @@ logger = structlog.get_logger(__name__)
 
 
 class StreamHub:
-    """Reads a stream while there are views of it, and hands each picture on, in one go and without waiting."""
+    """Reads a stream while there are views of it, and hands each picture on in one go, without waiting."""
 
     def __init__(
         self, stream: str, *, feed: MediaFeed, clock: Clock, limits: Limits, metrics: RelayMetrics

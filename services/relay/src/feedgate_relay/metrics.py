@@ -18,7 +18,7 @@ class RelayMetrics:
         self.registry = registry
         self.pictures_in = Counter(
             "relay_pictures_in",
-            "Access units read from the media topic and taken. Falling to 0 with open views: look at ingest.",
+            "Access units read from the media topic and taken. At 0 with open views: look at ingest.",
             registry=registry,
         )
         self.units_dropped = Counter(
@@ -45,12 +45,12 @@ class RelayMetrics:
         )
         self.pictures_skipped = Counter(
             "relay_pictures_skipped",
-            "Pictures dropped because their viewer was too slow, one for each viewer. Rising: viewers' lines.",
+            "Pictures dropped because their viewer was too slow, one for each. Rising: viewers' lines.",
             registry=registry,
         )
         self.delivery_latency = Histogram(
             "relay_delivery_latency_seconds",
-            "From a picture's receive time at ingest to the last viewer's socket it was written to at once. "
+            "From a picture's receive time at ingest to the last socket it was written to at once. "
             "Rising: the media topic or this process is short of time.",
             buckets=LATENCY_BUCKETS_S,
             registry=registry,

@@ -1,4 +1,4 @@
-"""What a viewer is told when pictures begin, stop or are missing: code, reason, and a sentence for a person."""
+"""What a viewer is told when pictures begin, stop or are missing: code, reason, a sentence for a person."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -27,7 +27,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     Reason.RECORD_UNREAD: "The relay has not yet read all that this view rests on.",
     Reason.NO_PICTURES: "No pictures come from the camera.",
     Reason.NO_KEYFRAME: "Waiting for the camera's next keyframe.",
-    Reason.VIEWER_TOO_SLOW: "This connection did not take the pictures in time; they go on at the next keyframe.",
+    Reason.VIEWER_TOO_SLOW: "This connection took the pictures too slowly; they go on at the next keyframe.",
     Reason.PICTURES_LOST: "Pictures were lost between camera and relay; they go on at the next keyframe.",
     Reason.TICKET_EXPIRED: "The ticket's time has passed.",
     Reason.CLOSED_BY_VIEWER: "The viewer closed the view.",

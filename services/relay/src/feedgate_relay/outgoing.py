@@ -1,6 +1,4 @@
-"""Records on their way to the bus behind the relay's back: bounded, repeated until acknowledged, never awaited
-by delivery.
-"""
+"""Records on their way to the bus: bounded, repeated until acknowledged, never awaited by delivery."""
 
 import asyncio
 from collections import deque
@@ -11,11 +9,11 @@ from zlib import crc32
 
 import structlog
 
-from feedgate_kit.bus.ports import Bus
 from feedgate_kit.bus.record import Record
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.supervise import pauses
 from feedgate_relay.metrics import RelayMetrics
+from feedgate_relay.ports import FindLog
 
 LANES: Final = 32
 """How many records may be under way at once. Records with one key keep their order."""
@@ -37,9 +35,13 @@ class Outgoing:
     """A queue in front of event logs. At least once: a record whose answer was lost is sent again."""
 
     def __init__(
-        self, bus: Bus, metrics: RelayMetrics, *, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self,
+        find_log: FindLog,
+        metrics: RelayMetrics,
+        *,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._bus = bus
+        self._find_log = find_log
         self._metrics = metrics
         self._pause = pause
         self._lanes: list[deque[_Waiting]] = [deque() for _ in range(LANES)]
@@ -106,7 +108,7 @@ class Outgoing:
         waits = pauses(first_s=0.1, longest_s=2.0)
         while True:
             try:
-                await self._bus.event_log(waiting.topic).append(waiting.record)
+                await self._find_log(waiting.topic).append(waiting.record)
             except FeedgateError as error:
                 if not error.retriable:
                     self._lose(waiting, error)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from feedgate_kit.bus.ports import Bus
+from feedgate_kit.bus.record import Record
 from feedgate_kit.clock import Clock
 from feedgate_kit.identity import TokenVerifier
 
@@ -44,6 +45,18 @@ class Connection(Protocol):
     def end(self, code: int, reason: str, within_s: float) -> None:
         """Send a close frame and discard, `within_s` later, what the viewer has not taken by then."""
         ...
+
+
+class AppendOnly(Protocol):
+    """An event log as far as one who only writes to it is concerned."""
+
+    async def append(self, record: Record) -> None:
+        """Return once the record is durable."""
+        ...
+
+
+FindLog = Callable[[str], AppendOnly]
+"""The event log of a topic."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the relay has read of the world: camera and grant state in order, and how fresh it is; feeds' phases."""
+"""What the relay has read: camera and grant state in order, how fresh that is, and the feeds' phases."""
 
 import asyncio
 import math
@@ -30,7 +30,7 @@ OnChange = Callable[[Collection[str]], None]
 
 
 class CommittedCopy(StateCopy[M]):
-    """A state copy that also remembers when each value was committed, for `relay_withdrawal_to_dark_seconds`."""
+    """A state copy that remembers when values were committed, for `relay_withdrawal_to_dark_seconds`."""
 
     def __init__(self, message: type[M], clock: Clock) -> None:
         super().__init__(protobuf_decoder(message), clock)

@@ -80,9 +80,12 @@ class DevelopmentIssuer:
 
         Raises:
             NotLoopbackError: `host` can be reached from another machine.
+            ValueError: both agencies are one.
         """
         if not is_loopback(host):
             raise NotLoopbackError(f"the development issuer listens on loopback only; saw `{host}`")
+        if agency == other_agency:
+            raise ValueError(f"`{agency}` cannot be both agencies")
         self._clock = clock
         self._agencies = (agency, other_agency)
         self._listen = Listen(host, port, "--host", "--port")

@@ -15,7 +15,7 @@ CREATE TABLE record (
     position INTEGER PRIMARY KEY AUTOINCREMENT, -- one order over all topics; never used again
     topic TEXT NOT NULL,
     record_key TEXT NOT NULL,
-    value BLOB NOT NULL,
+    value BLOB NOT NULL CHECK (typeof(value) = 'blob'),
     headers TEXT NOT NULL, -- JSON object
     appended_at_us INTEGER NOT NULL
 );
@@ -170,18 +170,26 @@ class Journal:
             arrived_before_us: from here on records remove nothing.
             compacted_through: what the call before this one answered; 0 for the first.
         """
-        through = self._first_since(topic, compacted_through, arrived_before_us) - 1
+        until = self._first_since(topic, compacted_through, arrived_before_us)
+        rows = self._sql.execute(
+            "SELECT position FROM record WHERE topic = ? AND position > ? AND position < ?"
+            " ORDER BY position LIMIT ?",
+            (topic, compacted_through, until, _FORGET_AT_ONCE),
+        ).fetchall()
+        if not rows:
+            return Forgotten(compacted_through, done=True)
+        through = rows[-1][0]
         self._sql.execute("BEGIN IMMEDIATE")
         with self._sql:
-            removed = self._sql.execute(
-                "DELETE FROM record WHERE position IN (SELECT older.position FROM record AS newer"
-                " JOIN record AS older ON older.topic = newer.topic AND older.record_key = newer.record_key"
-                " AND older.position < newer.position"
-                " WHERE newer.topic = ? AND newer.position > ? AND newer.position <= ? LIMIT ?)",
-                (topic, compacted_through, through, _FORGET_AT_ONCE),
+            # Up to `compacted_through` each key has one record, so each later one removes one.
+            self._sql.execute(
+                "DELETE FROM record WHERE position IN (SELECT"
+                " (SELECT max(older.position) FROM record AS older WHERE older.topic = newer.topic"
+                " AND older.record_key = newer.record_key AND older.position < newer.position)"
+                " FROM record AS newer WHERE newer.topic = ? AND newer.position > ? AND newer.position <= ?)",
+                (topic, compacted_through, through),
             )
-        done = removed.rowcount < _FORGET_AT_ONCE
-        return Forgotten(min(through, self.end(topic)) if done else compacted_through, done=done)
+        return Forgotten(through, done=len(rows) < _FORGET_AT_ONCE)
 
     def close(self) -> None:
         """Close the file; the lock goes with it."""

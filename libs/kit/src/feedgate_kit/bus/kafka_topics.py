@@ -1,7 +1,7 @@
 """Brings a running Kafka in line with the topic catalogue."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ from aiokafka.errors import NoError, TopicAlreadyExistsError, UnknownTopicOrPart
 
 from feedgate_kit.bus.kafka_connection import bus_errors
 from feedgate_kit.errors import BusError
+from feedgate_kit.supervise import pauses
 from feedgate_kit.topics import Topic, TopicError, expand
 
 _SET_ON_TOPIC = 1  # DescribeConfigs response: this topic's own setting, not the broker's
@@ -85,36 +86,45 @@ def differences(wanted: Mapping[str, str], seen: Mapping[str, str]) -> list[str]
 
 
 async def _apply(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replication_factor: int) -> list[str]:
-    existing = await _partitions(admin, topics)
+    there = await _there(admin, topics)
+    made = await _make(admin, [topic for topic in topics if topic.name not in there], replication_factor)
+    await until(lambda: _all_there(admin, topics))
+    changes = [f"{topic.name}: made with {topic.partitions} partitions" for topic in made]
     for topic in topics:
-        seen = existing.get(topic.name, topic.partitions)
-        if seen != topic.partitions:
-            raise TopicError(
-                f"topic `{topic.name}` has {seen} partitions in Kafka; allowed: {topic.partitions};"
-                " more would move keys, so make the topic anew"
-            )
-    missing = [topic for topic in topics if topic.name not in existing]
-    changes = await _create(admin, missing, replication_factor)
-    for topic in topics:
-        if topic.name in existing:
+        if topic not in made:
             changes += await _correct(admin, topic, replication_factor)
     return changes
 
 
-async def _partitions(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> dict[str, int]:
-    """How many partitions each topic has that exists."""
-    described = await admin.describe_topics([topic.name for topic in topics])
-    seen: dict[str, int] = {}
-    for entry in described:
-        error = for_code(entry["error_code"])
-        if error is NoError:
-            seen[entry["topic"]] = len(entry["partitions"])
-        elif error is not UnknownTopicOrPartitionError:
-            raise BusError(f"topic `{entry['topic']}`: {error.__name__}")
-    return seen
+async def _there(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> set[str]:
+    """Names of the topics that exist.
+
+    Raises:
+        TopicError: one of them has another number of partitions.
+    """
+    wanted = {topic.name: topic.partitions for topic in topics}
+    there: set[str] = set()
+    for entry in await admin.describe_topics(list(wanted)):
+        name, seen, error = entry["topic"], len(entry["partitions"]), for_code(entry["error_code"])
+        if error is UnknownTopicOrPartitionError:
+            continue
+        if error is not NoError:
+            raise BusError(f"topic `{name}`: {error.__name__}")
+        if seen != wanted[name]:
+            raise TopicError(
+                f"topic `{name}` has {seen} partitions in Kafka; allowed: {wanted[name]};"
+                " more would move keys, so make the topic anew"
+            )
+        there.add(name)
+    return there
 
 
-async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replication_factor: int) -> list[str]:
+async def _all_there(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> bool:
+    return len(await _there(admin, topics)) == len(topics)
+
+
+async def _make(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replication_factor: int) -> list[Topic]:
+    """The topics made; without those that somebody else made at the same time."""
     if not topics:
         return []
     answer = await admin.create_topics(
@@ -128,27 +138,42 @@ async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replicati
             for topic in topics
         ]
     )
+    made: set[str] = set()
     for name, code, *message in answer.topic_errors:
-        if for_code(code) not in {NoError, TopicAlreadyExistsError}:
-            raise BusError(
-                f"topic `{name}` was not made: {for_code(code).__name__} {message[0] or ''}".rstrip()
-            )
-    return [f"{topic.name}: made with {topic.partitions} partitions" for topic in topics]
+        error = for_code(code)
+        if error is NoError:
+            made.add(name)
+        elif error is not TopicAlreadyExistsError:
+            raise BusError(f"topic `{name}` was not made: {error.__name__} {message[0] or ''}".rstrip())
+    return [topic for topic in topics if topic.name in made]
 
 
 async def _correct(admin: AIOKafkaAdminClient, topic: Topic, replication_factor: int) -> list[str]:
+    """What was changed of a topic that exists."""
     wanted = settings_of(topic, replication_factor)
     changes = differences(wanted, await own_settings(admin, topic.name))
     if not changes:
         return []
-    resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, wanted)
-    (answer,) = await admin.alter_configs([resource])
+    (answer,) = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic.name, wanted)])
     for code, message, _, name in answer.resources:
         if for_code(code) is not NoError:
             raise BusError(
                 f"topic `{name}` was not changed: {for_code(code).__name__} {message or ''}".rstrip()
             )
+
+    async def settled() -> bool:
+        return await own_settings(admin, topic.name) == wanted
+
+    await until(settled)
     return [f"{topic.name}: {change}" for change in changes]
+
+
+async def until(told: Callable[[], Awaitable[bool]]) -> None:
+    """Return when the broker says so: it learns what the controller decided a little later."""
+    for wait_s in pauses(first_s=0.02, longest_s=0.5):
+        if await told():
+            return
+        await asyncio.sleep(wait_s)
 
 
 async def own_settings(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:

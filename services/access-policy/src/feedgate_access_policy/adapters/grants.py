@@ -91,6 +91,14 @@ async def overdue(connection: AsyncConnection, now_us: int, limit: int) -> Seque
     return [_from_row(row) for row in (await connection.execute(query)).mappings()]
 
 
+async def next_end_us(connection: AsyncConnection) -> int | None:
+    """When the first of the open grants ends; None if there is none."""
+    end_us: int | None = (
+        await connection.execute(select(func.min(GRANTS.c.not_after_us)).where(_OPEN))
+    ).scalar()
+    return end_us
+
+
 async def cameras_with_open_grants(connection: AsyncConnection) -> set[str]:
     return set((await connection.execute(select(GRANTS.c.camera_id).where(_OPEN).distinct())).scalars())
 

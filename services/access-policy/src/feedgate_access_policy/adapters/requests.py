@@ -103,6 +103,13 @@ async def overdue(
     return [_from_row(row, agencies) for row in (await connection.execute(query)).mappings()]
 
 
+async def next_end_us(connection: AsyncConnection) -> int | None:
+    """When the first window of a pending request ends; None if there is none."""
+    query = select(func.min(REQUESTS.c.until_us)).where(REQUESTS.c.state == "pending_approval")
+    end_us: int | None = (await connection.execute(query)).scalar()
+    return end_us
+
+
 async def count_pending(connection: AsyncConnection) -> int:
     query = select(func.count()).select_from(REQUESTS).where(REQUESTS.c.state == "pending_approval")
     return int((await connection.execute(query)).scalar_one())

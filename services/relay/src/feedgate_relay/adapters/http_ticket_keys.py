@@ -22,10 +22,12 @@ class HttpTicketKeys:
     def __init__(
         self, base_url: str, *, timeout_s: float = 3.0, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
-        """Args:
-        base_url: of access-policy's internal port, without a path.
-        timeout_s: how long it may take to answer.
-        transport: how to reach it, where not over the network.
+        """Asks for nothing yet.
+
+        Args:
+            base_url: of access-policy's internal port, without a path.
+            timeout_s: how long it may take to answer.
+            transport: how to reach it, where not over the network.
         """
         self._url = base_url.rstrip("/") + PATH
         self._timeout_s = timeout_s

@@ -47,16 +47,21 @@ const HELD_MESSAGES = 250; // what may arrive on one socket before its notice do
 
 const LATE_MS = 1500;
 const TOO_LATE_MS = 3000; // as the relay has it: a live view is never a replay
-const JUMP_S = 0.6;
-const HURRY_S = 0.18;
+const JUMP_S = 0.5;
+const HURRY_S = 0.15;
+const EASE_S = 0.03; // with less in hand a player runs dry and then waits for several pictures
 const BEHIND_S = 0.08;
 const KEEP_BEHIND_S = 4;
-const STRETCHED_S = 1;
-const NEXT_RUN_AFTER_S = 0.04;
+const RESUMES_AFTER_S = 0.04;
+// How long a picture lasts is known only when the next one comes. A player takes
+// pictures further apart than twice the length said for a gap, and shows nothing
+// until the next keyframe; cameras do so whenever light fades.
+const LASTS_AT_LEAST_S = 0.25;
 
 const HEADER_BYTES = 16;
 const KIND_INIT = 1;
 const KIND_FRAGMENT = 2;
+const FLAG_KEYFRAME = 1;
 
 export class Player {
   #tile;
@@ -132,7 +137,7 @@ export class Player {
       lease: (at) => this.#lease(at),
       notice: (notice, receivedAt) => this.#notice(notice, receivedAt),
       init: (bytes) => this.#screen.init(bytes),
-      fragment: (bytes) => this.#screen.append(bytes),
+      fragment: (bytes, isKeyframe) => this.#screen.append(bytes, isKeyframe),
       uncertain: () => this.#cover("lost"),
       watch: () => this.#watch(),
       lost: (reason) => this.#lost(reason),
@@ -404,6 +409,7 @@ class View {
     const header = new DataView(data, 0, HEADER_BYTES);
     const picture = {
       kind: header.getUint8(0),
+      isKeyframe: (header.getUint8(1) & FLAG_KEYFRAME) !== 0,
       sentAtMs: Number(header.getBigUint64(8)) / 1000,
       body: new Uint8Array(data, HEADER_BYTES),
     };
@@ -420,10 +426,10 @@ class View {
     }
   }
 
-  #look({ kind, sentAtMs, body }) {
+  #look({ kind, isKeyframe, sentAtMs, body }) {
     if (!(sentAtMs >= this.#begunAtMs)) return;
     if (kind === KIND_INIT) this.#on.init(body);
-    else if (kind === KIND_FRAGMENT) this.#on.fragment(body);
+    else if (kind === KIND_FRAGMENT) this.#on.fragment(body, isKeyframe);
   }
 
   // Before its ticket ends the view, a fresh one extends it.
@@ -508,6 +514,9 @@ class Screen {
   #ticksPerSecond = 90000;
   #beginsRun = false;
   #edge = null; // time of the newest picture in the buffer, in seconds
+  #shift = 0; // from the run's time to the video's
+  #lastsS = 0; // said of the newest picture
+  #keyframes = []; // times of those in the buffer
   #shownAt = 0;
 
   constructor(video, on) {
@@ -526,9 +535,9 @@ class Screen {
     this.#feed();
   }
 
-  append(bytes) {
+  append(bytes, isKeyframe) {
     if (this.#source === null) return; // its init segment is missing: it cannot be played
-    this.#pending.push({ bytes, codec: null });
+    this.#pending.push({ bytes, codec: null, isKeyframe });
     this.#feed();
   }
 
@@ -544,6 +553,7 @@ class Screen {
     this.#source = null;
     this.#buffer = null;
     this.#edge = null;
+    this.#keyframes = [];
     this.#video.onerror = null;
   }
 
@@ -611,16 +621,30 @@ class Screen {
 
   #appendFragments() {
     const next = this.#pending.findIndex((item) => item.codec !== null);
-    const together = this.#pending.splice(0, next === -1 ? this.#pending.length : next).map((item) => item.bytes);
-    if (this.#beginsRun) {
-      // A new run counts from 0 again: lay it behind what is there.
-      const from = this.#edge === null ? 0 : this.#edge + NEXT_RUN_AFTER_S;
-      this.#buffer.timestampOffset = from - decodeTicksOf(together[0]) / this.#ticksPerSecond;
-      this.#beginsRun = false;
+    const together = this.#pending.splice(0, next === -1 ? this.#pending.length : next);
+    for (const { bytes, isKeyframe } of together) {
+      this.#lay(bytes);
+      if (isKeyframe) this.#keyframes.push(this.#edge);
     }
-    for (const bytes of together) stretch(bytes, STRETCHED_S * this.#ticksPerSecond);
-    this.#edge = this.#buffer.timestampOffset + decodeTicksOf(together.at(-1)) / this.#ticksPerSecond;
-    this.#buffer.appendBuffer(joined(together));
+    this.#buffer.appendBuffer(joined(together.map((item) => item.bytes)));
+  }
+
+  // Give the picture its place behind the one before it.
+  #lay(fragment) {
+    const box = pictureBoxOf(fragment);
+    const lastsS = Math.max(box.durationTicks / this.#ticksPerSecond, LASTS_AT_LEAST_S);
+    const at = box.decodeTicks / this.#ticksPerSecond;
+    const beyond = at + this.#shift - this.#edge; // from the picture before it
+    if (this.#edge === null) {
+      this.#shift = -at;
+    } else if (this.#beginsRun || beyond <= 0 || beyond > 2 * this.#lastsS) {
+      // Another run counts from 0 again, and what never came leaves no hole: nothing would play past it.
+      this.#shift = Math.max(this.#edge + RESUMES_AFTER_S, this.#video.currentTime + BEHIND_S) - at;
+    }
+    this.#beginsRun = false;
+    this.#lastsS = lastsS;
+    this.#edge = at + this.#shift;
+    box.place(Math.round(this.#edge * this.#ticksPerSecond), Math.round(lastsS * this.#ticksPerSecond));
   }
 
   #appended() {
@@ -631,23 +655,19 @@ class Screen {
 
   #keepToLiveEdge() {
     const video = this.#video;
-    const { buffered } = video;
-    if (buffered.length === 0 || this.#edge === null) return;
-    const start = buffered.start(buffered.length - 1);
+    if (this.#edge === null) return;
     const behind = this.#edge - video.currentTime;
-    // Pictures that never came leave a hole, and no player passes one by itself.
-    if (video.currentTime < start || behind > JUMP_S) {
-      video.currentTime = Math.max(start, this.#edge - BEHIND_S);
-    }
-    video.playbackRate = behind > HURRY_S ? 1.25 : 1;
+    if (behind > JUMP_S) video.currentTime = this.#edge - BEHIND_S;
+    video.playbackRate = behind > HURRY_S ? 1.25 : behind < EASE_S ? 0.9 : 1;
     if (video.paused) this.#play();
   }
 
+  // Whole groups of pictures only: a removal that ends inside one takes the rest of it, and with it what is shown.
   #forget() {
-    const { buffered, currentTime } = this.#video;
-    const until = currentTime - KEEP_BEHIND_S;
-    const isDue = buffered.length > 0 && buffered.start(0) < until - KEEP_BEHIND_S;
-    if (isDue && !this.#buffer.updating) this.#buffer.remove(0, until);
+    const behind = this.#keyframes.filter((time) => time < this.#video.currentTime - KEEP_BEHIND_S);
+    if (behind.length < 2 || this.#buffer.updating) return;
+    this.#keyframes.splice(0, behind.length - 1);
+    this.#buffer.remove(0, this.#keyframes[0]);
   }
 }
 
@@ -707,21 +727,22 @@ function ticksPerSecondOf(init) {
   return view.getUint32(version === 1 ? 20 : 12);
 }
 
-// Decode time of the fragment, from its tfdt box (8.8.12).
-function decodeTicksOf(fragment) {
-  const { view, version } = fullBox(fragment, "tfdt");
-  return version === 1 ? Number(view.getBigUint64(4)) : view.getUint32(4);
-}
-
-// Lengthen the one sample of the fragment, in its trun box (8.8.8): how long a
-// picture lasts is known only when the next one comes. A player takes pictures
-// further apart than twice the length said for a gap, and shows nothing until
-// the next keyframe; cameras do so whenever light fades.
-function stretch(fragment, ticks) {
-  const { view } = fullBox(fragment, "trun");
-  const flags = view.getUint32(0) & 0xffffff;
+// Where a fragment of one sample says when it is decoded and how long it lasts:
+// its tfdt (8.8.12) and trun boxes (8.8.8).
+function pictureBoxOf(fragment) {
+  const { view: time, version } = fullBox(fragment, "tfdt");
+  const { view: run } = fullBox(fragment, "trun");
+  const flags = run.getUint32(0) & 0xffffff;
+  if (version !== 1 || (flags & 0x100) === 0) throw new RangeError("not one of the relay's fragments");
   const at = 8 + (flags & 0x1 ? 4 : 0) + (flags & 0x4 ? 4 : 0);
-  if (flags & 0x100) view.setUint32(at, ticks);
+  return {
+    decodeTicks: Number(time.getBigUint64(4)),
+    durationTicks: run.getUint32(at),
+    place(decodeTicks, durationTicks) {
+      time.setBigUint64(4, BigInt(decodeTicks));
+      run.setUint32(at, durationTicks);
+    },
+  };
 }
 
 function fullBox(bytes, name) {

@@ -37,7 +37,9 @@ const CALL_WITHIN_MS = 15000;
 const LEDGER_AFTER_MS = 1500; // the relay's last records of a view are on their way
 
 const find = (id) => document.getElementById(id);
-const words = (code) => String(code).replaceAll("_", " ").replaceAll("-", " ");
+const words = (code) => String(code).replaceAll(/[_-]/g, " ");
+const localTimes = (text) =>
+  text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, (moment) => new Date(moment).toLocaleTimeString());
 
 let session = null;
 let player = null;
@@ -100,10 +102,8 @@ function stateChanged(state) {
 
 function noticed(notice) {
   const title = NOTICE_TEXT[notice.code] ?? words(notice.code);
-  if (notice.detail && notice.code !== "gap" && notice.code !== "expiring") {
-    find("cover-text").textContent = notice.detail;
-  }
-  const reason = notice.detail || words(notice.reason ?? "");
+  const reason = localTimes(notice.detail || words(notice.reason ?? ""));
+  if (notice.code !== "gap" && notice.code !== "expiring") find("cover-text").textContent = reason;
   find("notices").prepend(line(notice.at ?? Date.now(), title, reason));
   while (find("notices").childElementCount > LINES_KEPT) find("notices").lastElementChild.remove();
 }
@@ -181,7 +181,8 @@ function ledgerLine(entry) {
     return line(entry.at, entry.event.replaceAll(".", ": "), [who, judged, ...entry.reasons].filter(Boolean).join(" · "));
   }
   const told = [
-    `for ${words(entry.purpose)}, on ${entry.basis_codes.join(" and ")}`,
+    `purpose: ${words(entry.purpose)}`,
+    `on ${entry.basis_codes.join(" and ")}`,
     `${entry.pictures} pictures`,
     entry.ended_at === null ? "still open" : `ended: ${words(entry.ended_reason ?? "")}`,
     entry.dark_ms === null ? "" : `dark on the screen within ${entry.dark_ms} ms`,

@@ -1,0 +1,1 @@
+"""What Feedgate costs and how fast it goes dark, measured on this machine: `python -m bench NAME`."""

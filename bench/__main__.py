@@ -1,0 +1,71 @@
+"""`python -m bench NAME [--json]`."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from rich.console import Console
+
+import bench.admission
+import bench.withdrawal
+from bench.figures import BenchError, Result
+from bench.report import show
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Figures of this machine. CPU is percent of one core, user + system.",
+)
+
+
+class Bus(StrEnum):
+    """Which back."""
+
+    EMBEDDED = "embedded"
+    KAFKA = "kafka"
+
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON line instead of a table.")]
+Viewers = Annotated[int, typer.Option(min=1, max=1000)]
+Trials = Annotated[int, typer.Option(min=1, max=200)]
+Seconds = Annotated[int, typer.Option(min=2, max=300)]
+
+
+@app.command()
+def withdrawal(
+    viewers: Viewers = 200, trials: Trials = 10, bus: Bus = Bus.EMBEDDED, json: Json = False
+) -> None:
+    """Owner's call until every viewer has its notice and its last picture."""
+    _run(bench.withdrawal.measure(viewers, trials, bus.value), json)
+
+
+@app.command()
+def admission(json: Json = False) -> None:
+    """One picture's admission for one viewer."""
+
+    async def measure() -> Result:
+        return bench.admission.measure()
+
+    _run(measure(), json)
+
+
+def _run(measuring: Coroutine[Any, Any, Result], as_json: bool) -> None:
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            result = runner.run(measuring)
+    except BenchError as error:
+        sys.stderr.write(f"not measured: {error}\n")
+        raise typer.Exit(1) from None
+    if as_json:
+        print(result.to_json())
+    else:
+        show(result, Console())
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,1 @@
+"""Many viewers in one process, who look at the heads of pictures only."""

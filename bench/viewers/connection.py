@@ -1,0 +1,112 @@
+"""One WebSocket of a viewer, with as little between it and the socket as Python allows."""
+
+import asyncio
+import base64
+import secrets
+import time
+from collections.abc import Callable
+from typing import Final, cast
+
+from bench.figures import BenchError
+from bench.viewers.frames import CLOSE, Frame, FrameReader
+
+RECEIVE_BYTES: Final = 256 * 1024
+_RECEIVED: Final = bytearray(RECEIVE_BYTES)
+_VIEW: Final = memoryview(_RECEIVED)
+"""Shared by all connections: the loop fills it and hands it over before it looks at the next socket."""
+
+CONNECT_TIMEOUT_S: Final = 20.0
+PROTOCOL: Final = "feedgate.v1"
+_SWITCHED: Final = b"HTTP/1.1 101 "
+
+OnFrame = Callable[[Frame, int], None]
+
+
+def upgrade_request(host: str, port: int, path: str, credential: str) -> bytes:
+    """The opening handshake of RFC 6455 §4.1, with the credential where the relay wants it."""
+    key = base64.b64encode(secrets.token_bytes(16)).decode()
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
+        f"Sec-WebSocket-Protocol: {PROTOCOL}, {credential}\r\n\r\n"
+    ).encode()
+
+
+class Connection(asyncio.BufferedProtocol):
+    """Shakes hands, then tells of every frame with the monotonic nanosecond at which its last byte was read."""
+
+    def __init__(self, request: bytes, *, keep: int, on_frame: OnFrame, pause_at_upgrade: bool = False) -> None:
+        self.upgraded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.closed = asyncio.Event()
+        self.frames = FrameReader(keep)
+        self.last_payload_ns = 0
+        """When the last byte of any message was read."""
+        self._request = request
+        self._on_frame = on_frame
+        self._pause_at_upgrade = pause_at_upgrade
+        self._answer = bytearray()
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from it
+        self._transport.write(self._request)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        del sizehint
+        return _VIEW
+
+    def buffer_updated(self, nbytes: int) -> None:
+        now_ns = time.monotonic_ns()
+        data = _VIEW[:nbytes]
+        if not self.upgraded.done():
+            self._answer += data
+            end = self._answer.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            data = memoryview(bytes(self._answer[end + 4 :]))
+            self._upgrade()
+        before = self.frames.payload_bytes
+        for frame in self.frames.feed(data):
+            if frame.opcode == CLOSE:
+                self._transport.close()
+            else:
+                self._on_frame(frame, now_ns)
+        if self.frames.payload_bytes != before:
+            self.last_payload_ns = now_ns
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.upgraded.done():
+            self.upgraded.set_exception(BenchError(f"a viewer was not let in: {exc or 'hung up'}"))
+        self.closed.set()
+
+    def resume(self) -> None:
+        """Read what still comes."""
+        if not self.closed.is_set():
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def _upgrade(self) -> None:
+        if not self._answer.startswith(_SWITCHED):
+            status = bytes(self._answer[:40]).decode("latin-1")
+            self.upgraded.set_exception(BenchError(f"a viewer was not let in: {status}"))
+            self._transport.close()
+            return
+        if self._pause_at_upgrade:
+            self._transport.pause_reading()
+        self.upgraded.set_result(None)
+
+
+async def connect(host: str, port: int, connection: Connection) -> None:
+    """Return when the server has taken the handshake.
+
+    Raises:
+        BenchError: it has not.
+    """
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await asyncio.get_running_loop().create_connection(lambda: connection, host, port)
+            await connection.upgraded
+    except TimeoutError:
+        raise BenchError(f"a viewer was not let in within {CONNECT_TIMEOUT_S:g} s") from None

@@ -1,0 +1,125 @@
+"""All viewers of one process, and what they say of a stretch of time."""
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any, Final
+
+from bench.viewers.viewer import Viewer
+
+AT_ONCE: Final = 20
+"""Viewers that come in at the same time."""
+DRAIN_WITHIN_S: Final = 2.0
+
+
+class Crowd:
+    """Opened together, asked together."""
+
+    def __init__(self) -> None:
+        self.readers: list[Viewer] = []
+        self.stalled: list[Viewer] = []
+
+    async def open(
+        self, host: str, port: int, tickets: Sequence[dict[str, Any]], stalled: Sequence[dict[str, Any]]
+    ) -> None:
+        """Let every ticket open a view.
+
+        Args:
+            host: of the relay.
+            port: its public one.
+            tickets: of viewers that read.
+            stalled: of viewers that never read their media socket.
+        """
+        self.readers = [Viewer() for _ in tickets]
+        self.stalled = [Viewer(reads=False) for _ in stalled]
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def let_in(viewer: Viewer, ticket: dict[str, Any]) -> None:
+            async with room:
+                await viewer.open(host, port, ticket)
+
+        async with asyncio.TaskGroup() as tasks:
+            for viewer, ticket in zip([*self.stalled, *self.readers], [*stalled, *tickets], strict=True):
+                tasks.create_task(let_in(viewer, ticket))
+
+    def fewest_pictures(self) -> int:
+        """What the viewer with the fewest pictures has."""
+        return min((len(viewer.sequences) for viewer in self.readers), default=0)
+
+    def forget_pictures(self) -> None:
+        for viewer in self.readers:
+            viewer.forget_pictures()
+
+    def pictures_between(self, from_ns: int, until_ns: int) -> int:
+        """The fewest any reader received in a stretch of the monotonic clock."""
+        return min(
+            bisect_left(viewer.received_ns, until_ns) - bisect_left(viewer.received_ns, from_ns)
+            for viewer in self.readers
+        )
+
+    async def after_stop(self, called_ns: int, within_s: float) -> dict[str, Any]:
+        """What became of everybody after the owner's call.
+
+        Args:
+            called_ns: when the owner's request was sent, monotonic.
+            within_s: how long to wait for everybody's notice.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                await asyncio.gather(*(viewer.stopped.wait() for viewer in self.readers))
+        except TimeoutError:
+            pass  # those that were not told are counted
+        async with asyncio.TaskGroup() as tasks:
+            for viewer in [*self.readers, *self.stalled]:
+                tasks.create_task(viewer.drain(DRAIN_WITHIN_S))
+        told = [viewer for viewer in self.readers if viewer.stop is not None]
+        return {
+            "debug": _debug(told, called_ns),
+            "samples_ms": [round(_sample_ns(viewer, called_ns) / 1e6, 3) for viewer in told],
+            "untold": len(self.readers) - len(told),
+            "late_pictures": sum(late_pictures(viewer) for viewer in told),
+            "stalled_pictures": [len(viewer.sequences) for viewer in self.stalled],
+        }
+
+    def pictures(self) -> list[dict[str, list[int]]]:
+        """Every picture of every reader."""
+        return [
+            {"sequences": viewer.sequences.tolist(), "received_ns": viewer.received_ns.tolist()}
+            for viewer in self.readers
+        ]
+
+    def leases(self) -> int:
+        return sum(viewer.leases for viewer in self.readers)
+
+    def notices(self) -> list[list[str]]:
+        """What each reader was told, in order."""
+        return [viewer.notices for viewer in self.readers]
+
+    def close(self) -> None:
+        for viewer in [*self.readers, *self.stalled]:
+            viewer.close()
+        self.readers, self.stalled = [], []
+
+
+def _sample_ns(viewer: Viewer, called_ns: int) -> int:
+    assert viewer.stop is not None
+    return max(viewer.stop.received_ns, viewer.last_picture_byte_ns) - called_ns
+
+
+def late_pictures(viewer: Viewer) -> int:
+    """Pictures read after the viewer's notice, or sent later than it."""
+    stop = viewer.stop
+    assert stop is not None
+    return sum(
+        received_ns > stop.received_ns or sent_us >= stop.said_before_us
+        for received_ns, sent_us in zip(viewer.received_ns, viewer.sent_us, strict=True)
+    )
+
+
+def _debug(told, called_ns):
+    import time
+    off = time.time_ns() - time.monotonic_ns()
+    wall = (called_ns + off) / 1e6
+    said = sorted(v.stop.said_before_us / 1e3 - wall for v in told)
+    got = sorted((v.stop.received_ns - called_ns) / 1e6 for v in told)
+    return [said[0], said[-1], got[0], got[-1]]

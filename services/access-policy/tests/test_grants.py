@@ -1,0 +1,245 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from feedgate_contracts.camera.v1 import camera_pb2
+from feedgate_contracts.grant.v1 import grant_pb2
+from feedgate_kit.errors import BusError
+from feedgate_kit.ids import new_id
+from feedgate_kit.outbox import Outbox
+
+from .conftest import HOUR_US, Stand, stamp
+
+GRANTS_URL = "/access-policy/v1/grants"
+
+
+async def granted(stand: Stand, **different: Any) -> tuple[camera_pb2.CameraState, str]:
+    camera = stand.camera()
+    await stand.says(camera)
+    [grant] = await stand.granted(camera, **different)
+    await stand.review()
+    return camera, str(grant["id"])
+
+
+def withdraw(camera: camera_pb2.CameraState) -> None:
+    camera.sharing = camera_pb2.SHARING_STOPPED
+    del camera.terms[:]
+
+
+def remove(camera: camera_pb2.CameraState) -> None:
+    withdraw(camera)
+    camera.removed = True
+
+
+def drop_agency(camera: camera_pb2.CameraState) -> None:
+    camera.terms[0].agencies[:] = ["policia-norte"]
+
+
+def drop_purpose(camera: camera_pb2.CameraState) -> None:
+    camera.terms[0].purposes[:] = ["prevent"]
+
+
+def drop_rendition(camera: camera_pb2.CameraState) -> None:
+    camera.terms[0].renditions[:] = ["stills"]
+
+
+def replace_authorisation(camera: camera_pb2.CameraState) -> None:
+    camera.terms[0].authorisation_id = new_id()
+
+
+def close_hours(camera: camera_pb2.CameraState) -> None:
+    sundays = camera_pb2.WeeklyWindow(weekday=7, from_minute=0, until_minute=1_440)
+    camera.terms[0].schedule.CopyFrom(camera_pb2.WeeklySchedule(time_zone="UTC", windows=[sundays]))
+
+
+def move_abroad(camera: camera_pb2.CameraState) -> None:
+    camera.jurisdiction = "GB"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (withdraw, "authorisation_withdrawn"),
+        (replace_authorisation, "authorisation_withdrawn"),
+        (remove, "camera_removed"),
+        (drop_agency, "agency_not_listed"),
+        (drop_purpose, "purpose_mismatch"),
+        (drop_rendition, "out_of_scope"),
+        (close_hours, "out_of_schedule"),
+        (move_abroad, "basis_out_of_jurisdiction"),
+    ],
+)
+async def test_what_would_now_be_refused_is_closed_with_the_reason(
+    stand: Stand, change: Callable[[camera_pb2.CameraState], None], reason: str
+) -> None:
+    camera, grant_id = await granted(stand)
+    change(camera)
+    await stand.says(camera)
+    await stand.review()
+    grant = await stand.grant(grant_id)
+    assert (grant["phase"], grant["closed_reason"], grant["version"]) == ("closed", reason, 2)
+    assert grant["closed_at"] == stand.text()
+    first, second = await stand.states(grant_id)
+    assert first.phase == grant_pb2.GRANT_PHASE_OPEN
+    assert (second.version, second.phase) == (2, grant_pb2.GRANT_PHASE_CLOSED)
+    assert second.closed_reason == reason
+    [held] = await stand.decisions("hold")
+    assert (held.grant_id, held.permitted, held.reasons[0]) == (grant_id, False, reason)
+    [record] = await stand.audit_records("grant.closed")
+    assert (record.grant_id, record.reason, record.owner) == (grant_id, reason, "owner-hash")
+    assert record.actor.role == "system"
+
+
+async def test_a_change_that_refuses_nothing_changes_nothing(stand: Stand) -> None:
+    camera, grant_id = await granted(stand)
+    camera.sharing = camera_pb2.SHARING_PAUSED
+    camera.terms[0].purposes.append("prevent")
+    await stand.says(camera)
+    await stand.review()
+    assert (await stand.grant(grant_id))["version"] == 1
+    assert await stand.decisions("hold") == []
+
+
+async def test_an_earlier_expiry_tightens_the_grant_and_a_later_one_widens_nothing(stand: Stand) -> None:
+    camera, grant_id = await granted(stand)
+    earlier = stamp(stand.clock.now_us() + HOUR_US // 2)
+    camera.terms[0].expires_at.CopyFrom(earlier)
+    await stand.says(camera)
+    await stand.review()
+    camera.terms[0].expires_at.CopyFrom(stamp(stand.clock.now_us() + 10 * HOUR_US))
+    await stand.says(camera)
+    await stand.review()
+    states = await stand.states(grant_id)
+    assert [state.version for state in states] == [1, 2]
+    assert states[1].not_after == earlier
+    assert states[1].phase == grant_pb2.GRANT_PHASE_OPEN
+    assert len(await stand.audit_records("grant.tightened")) == 1
+
+
+async def test_closing_is_done_once_and_for_ever(stand: Stand) -> None:
+    camera, grant_id = await granted(stand)
+    terms = camera_pb2.Terms.FromString(camera.terms[0].SerializeToString())
+    withdraw(camera)
+    await stand.says(camera)
+    for _ in range(2):
+        stand.parts.reviews.ask_for({camera.camera_id})
+        await stand.review()
+    # Even the very same authorisation, should it ever come back.
+    camera.sharing = camera_pb2.SHARING_ON
+    camera.terms.append(terms)
+    await stand.says(camera)
+    await stand.review()
+    assert (await stand.grant(grant_id))["phase"] == "closed"
+    assert len(await stand.states(grant_id)) == 2
+    assert (await stand.ticket(grant_id)).json()["reasons"] == ["authorisation_withdrawn"]
+
+
+async def test_every_agencys_grant_of_the_camera_is_closed_and_no_other_cameras(stand: Stand) -> None:
+    camera = stand.camera()
+    camera.terms[0].agencies.append("policia-norte")
+    await stand.says(camera)
+    [mine] = await stand.granted(camera)
+    nora = await stand.person("nora", "operator", agency="policia-norte")
+    request = await stand.requested(nora, camera)
+    neil = await stand.person("neil", "supervisor", agency="policia-norte")
+    [theirs] = (await stand.approve(request["id"], neil)).json()["grants"]
+    _, other = await granted(stand)
+    withdraw(camera)
+    await stand.says(camera)
+    await stand.review()
+    for grant_id, versions in ((mine["id"], 2), (theirs["id"], 2), (other, 1)):
+        assert len(await stand.states(grant_id)) == versions
+
+
+async def test_state_decision_and_audit_record_of_a_closing_are_one_transaction(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera, grant_id = await granted(stand)
+    withdraw(camera)
+    await stand.says(camera)
+
+    async def fail(*_: Any, **__: Any) -> None:
+        raise BusError("no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Outbox, "stage_state", fail)
+        with pytest.raises(BusError):
+            await stand.review()
+    assert (await stand.grant(grant_id))["phase"] == "open"
+    assert await stand.decisions("hold") == []
+    assert await stand.audit_records("grant.closed") == []
+
+
+async def test_an_operator_ends_their_grant_early_and_once(stand: Stand) -> None:
+    _, grant_id = await granted(stand)
+    olga = await stand.operator()
+    answer = await olga.post(f"{GRANTS_URL}/{grant_id}/end", json={"reason": "The persons were found."})
+    assert answer.status_code == 200
+    assert (answer.json()["phase"], answer.json()["closed_reason"]) == ("closed", "ended_by_operator")
+    again = await olga.post(f"{GRANTS_URL}/{grant_id}/end")
+    assert again.json() == answer.json()
+    assert [state.version for state in await stand.states(grant_id)] == [1, 2]
+    [record] = await stand.audit_records("grant.closed")
+    assert (record.reason, record.detail["words"]) == ("ended_by_operator", "The persons were found.")
+    assert (await stand.ticket(grant_id)).json()["reasons"] == ["ended_by_operator"]
+
+
+async def test_a_supervisor_ends_any_grant_of_the_agency(stand: Stand) -> None:
+    _, grant_id = await granted(stand)
+    answer = await (await stand.supervisor("saul")).post(f"{GRANTS_URL}/{grant_id}/end")
+    assert answer.json()["closed_reason"] == "ended_by_supervisor"
+
+
+async def test_another_operator_ends_nothing(stand: Stand) -> None:
+    _, grant_id = await granted(stand)
+    answer = await (await stand.operator("otto")).post(f"{GRANTS_URL}/{grant_id}/end")
+    assert answer.status_code == 403
+    assert answer.json()["reasons"] == ["operator_not_named"]
+    assert (await stand.grant(grant_id))["phase"] == "open"
+
+
+async def test_a_grant_ends_while_nothing_is_known_of_the_cameras(stand: Stand) -> None:
+    _, grant_id = await granted(stand)
+    stand.clock.advance(60)
+    answer = await (await stand.operator()).post(f"{GRANTS_URL}/{grant_id}/end")
+    assert answer.json()["phase"] == "closed"
+
+
+async def test_time_closes_grants_and_settles_requests_on_record(stand: Stand) -> None:
+    camera, grant_id = await granted(stand)
+    waiting = await stand.requested(await stand.operator(), camera)
+    await stand.later(3_600 - 1)
+    await stand.parts.upkeep.turn()
+    assert (await stand.grant(grant_id))["phase"] == "open"
+    await stand.later(3_601)
+    await stand.parts.upkeep.turn()
+    await stand.parts.upkeep.turn()
+    assert (await stand.grant(grant_id))["closed_reason"] == "grant_expired"
+    assert len(await stand.states(grant_id)) == 2
+    olga = await stand.operator()
+    request = (await olga.get(f"/access-policy/v1/requests/{waiting['id']}")).json()
+    assert (request["state"], request["settled_by"]) == ("expired", None)
+    [closed] = await stand.audit_records("grant.closed")
+    assert (closed.reason, closed.actor.role) == ("grant_expired", "system")
+    assert len(await stand.audit_records("request.expired")) == 1
+
+
+async def test_grants_are_listed_newest_first_by_phase_and_camera(stand: Stand) -> None:
+    camera, first = await granted(stand)
+    _, second = await granted(stand)
+    olga = await stand.operator()
+    await olga.post(f"{GRANTS_URL}/{first}/end")
+
+    async def listed(**query: str | int) -> list[str]:
+        answer = await olga.get(GRANTS_URL, params=query)
+        assert answer.status_code == 200
+        return [grant["id"] for grant in answer.json()["items"]]
+
+    assert await listed() == [second, first]
+    assert await listed(phase="open") == [second]
+    assert await listed(phase="closed") == [first]
+    assert await listed(camera_id=camera.camera_id) == [first]
+    assert await listed(limit=1) == [second]
+    assert await listed(after=second) == [first]
+    assert (await olga.get(GRANTS_URL, params={"phase": "half"})).status_code == 422

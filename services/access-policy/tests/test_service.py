@@ -1,0 +1,241 @@
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from feedgate_access_policy.app import PACKAGE, Assembled, assemble
+from feedgate_access_policy.bases_source import PACKS
+from feedgate_access_policy.database_watch import DatabaseWatch
+from feedgate_access_policy.ports import AccessPolicyPorts
+from feedgate_access_policy.settings import AccessPolicySettings
+from feedgate_access_policy.ticket import TicketKeys
+from feedgate_contracts.audit.v1.audit_pb2 import AuditRecord
+from feedgate_contracts.camera.v1 import camera_pb2
+from feedgate_contracts.grant.v1 import grant_pb2
+from feedgate_kit.bus.record import HEARTBEAT_KEY
+from feedgate_kit.database import Database
+from feedgate_kit.identity import TokenVerifier
+from feedgate_kit.migration import migrate
+from feedgate_kit.tokens import LocalIssuer
+from feedgate_kit.topics import GRANT_STATE, audit_events
+
+from .conftest import AGENCIES, FreshToken, Stand
+
+REQUESTS_URL = "/access-policy/v1/requests"
+
+
+async def eventually(holds: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 - lets the others run; nothing here is timed
+            await asyncio.sleep(0)
+
+
+def again(stand: Stand, settings: AccessPolicySettings, database: Database | None = None) -> Assembled:
+    """The service as it is after a restart."""
+    ports = AccessPolicyPorts(
+        bus=stand.bus,
+        database=database or stand.database,
+        verifier=TokenVerifier([issuer.config() for issuer in stand.issuers.values()], stand.clock),
+        agencies=AGENCIES,
+        ticket_keys=TicketKeys([stand.ticket_key]),
+        clock=stand.clock,
+    )
+    return assemble(settings, ports)
+
+
+async def grant_states(stand: Stand, count: int) -> list[grant_pb2.GrantState]:
+    """The first records of the grant topic, without its heartbeats."""
+    reader = await stand.bus.state_log(GRANT_STATE).open_reader()
+    states: list[grant_pb2.GrantState] = []
+    async with asyncio.timeout(20):
+        while len(states) < count:
+            states += [
+                grant_pb2.GrantState.FromString(record.value)
+                for record in await reader.read()
+                if record.key != HEARTBEAT_KEY
+            ]
+    await reader.close()
+    return states
+
+
+async def test_an_owners_withdrawal_reaches_the_relays_by_itself(
+    stand: Stand, settings: AccessPolicySettings
+) -> None:
+    camera = stand.camera()
+    await stand.says(camera)
+    [grant] = await stand.granted(camera)
+    parts = again(stand, settings)
+    async with parts.service.lifespan():
+        [opened] = await grant_states(stand, 1)
+        assert (opened.grant_id, opened.phase) == (grant["id"], grant_pb2.GRANT_PHASE_OPEN)
+        camera.sharing = camera_pb2.SHARING_STOPPED
+        del camera.terms[:]
+        await stand.says(camera)
+        closed = (await grant_states(stand, 2))[-1]
+        assert (closed.version, closed.closed_reason) == (2, "authorisation_withdrawn")
+        consumer = await stand.bus.event_log(audit_events("access-policy")).open_consumer("test")
+        events: list[str] = []
+        async with asyncio.timeout(20):
+            while "grant.closed" not in events:
+                events += [AuditRecord.FromString(each.record.value).event for each in await consumer.read()]
+        await consumer.close()
+        # Order holds per camera; the incident is about another key.
+        of_camera = [event for event in events if event != "incident.recorded"]
+        assert of_camera == ["request.submitted", "request.approved", "grant.closed"]
+
+
+async def test_a_withdrawal_while_the_service_was_away_closes_its_grants_at_the_start(
+    stand: Stand, settings: AccessPolicySettings
+) -> None:
+    camera = stand.camera()
+    await stand.says(camera)
+    [grant] = await stand.granted(camera)
+    camera.sharing = camera_pb2.SHARING_STOPPED
+    del camera.terms[:]
+    await stand.says(camera)
+    parts = again(stand, settings)
+    async with parts.service.lifespan():
+        states = await grant_states(stand, 2)
+    assert states[-1].closed_reason == "authorisation_withdrawn"
+    assert (await stand.grant(grant["id"]))["phase"] == "closed"
+
+
+async def test_a_tighter_pack_closes_grants_at_the_start(
+    stand: Stand, settings: AccessPolicySettings, tmp_path: Path
+) -> None:
+    camera = stand.camera()
+    await stand.says(camera)
+    [grant] = await stand.granted(camera)
+    packs = tmp_path / "packs"
+    shutil.copytree(PACKS, packs)
+    (packs / "AR" / "new.cedar").write_text(
+        '@id("AR.no_investigation") @reason("law_changed")\n'
+        'forbid (principal, action, resource) when { context.purpose == "investigate" };\n'
+    )
+    parts = again(stand, settings.model_copy(update={"packs_folder": packs}))
+    async with parts.service.lifespan():
+        await grant_states(stand, 2)
+    assert (await stand.grant(grant["id"]))["closed_reason"] == "law_changed"
+
+
+async def test_it_is_ready_once_it_knows_and_is_heard(stand: Stand, settings: AccessPolicySettings) -> None:
+    parts = again(stand, settings)
+    assert parts.service.readiness.waiting_for() == [
+        "database",
+        "the database at this version's revision",
+        "the publisher's first heartbeat",
+        "a fresh copy of the cameras",
+    ]
+    async with parts.service.lifespan():
+        await eventually(lambda: parts.service.readiness.waiting_for() == ["a fresh copy of the cameras"])
+        await stand.beat()
+        await eventually(lambda: parts.service.readiness.waiting_for() == [])
+        stand.clock.advance(4)
+        assert parts.service.readiness.waiting_for() == ["a fresh copy of the cameras"]
+
+
+async def test_a_database_that_is_empty_or_does_not_answer_is_told_apart(tmp_path: Path) -> None:
+    empty = Database(f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}")
+    watch = DatabaseWatch(empty, PACKAGE, 1)
+    await watch.ask()
+    assert (watch.answers, watch.is_migrated) == (True, False)
+    await migrate(empty, PACKAGE)
+    await watch.ask()
+    assert (watch.answers, watch.is_migrated) == (True, True)
+    await empty.close()
+    absent = Database(f"sqlite+aiosqlite:///{tmp_path / 'no' / 'such' / 'folder' / 'a.db'}")
+    watch = DatabaseWatch(absent, PACKAGE, 1)
+    watch.answers = True
+    await watch.ask()
+    assert not watch.answers
+    await absent.close()
+
+
+async def metrics(stand: Stand) -> str:
+    return (await (await stand.client(None, internal=True)).get("/metrics")).text
+
+
+async def test_metrics_count_decisions_and_name_nobody(stand: Stand) -> None:
+    camera = stand.camera()
+    await stand.says(camera)
+    [grant] = await stand.granted(camera)
+    await stand.ticket(grant["id"])
+    camera.sharing = camera_pb2.SHARING_STOPPED
+    del camera.terms[:]
+    await stand.says(camera)
+    await stand.ticket(grant["id"])
+    await stand.parts.upkeep.turn()
+    page = await metrics(stand)
+    for line in (
+        'access_policy_decisions_total{action="request",reason="",result="permit"} 1.0',
+        'access_policy_decisions_total{action="ticket",reason="authorisation_withdrawn",result="deny"} 1.0',
+        'access_policy_requests_total{state="approved"} 1.0',
+        "access_policy_tickets_total{} 1.0",
+        "access_policy_grants_open{} 1.0",
+        "access_policy_requests_pending{} 0.0",
+    ):
+        assert _sorted(line) in {_sorted(each) for each in page.splitlines()}, line
+    await stand.review()
+    await stand.parts.upkeep.turn()
+    page = await metrics(stand)
+    assert 'reason="authorisation_withdrawn"' in page
+    for name in (camera.camera_id, grant["id"], "policia-sur", "olga", stand.pseudonym("olga"), "IPP-01"):
+        assert name not in page
+
+
+def _sorted(line: str) -> tuple[str, frozenset[str], str]:
+    name, _, rest = line.partition("{")
+    labels, _, value = rest.partition("}")
+    return name, frozenset(labels.split(",")) - {"", 'service="access-policy"'}, value
+
+
+async def test_only_an_agencys_people_are_let_in(stand: Stand) -> None:
+    await stand.beat()
+    sur = stand.issuers["policia-sur"]
+    foreign = LocalIssuer.generate(
+        "https://elsewhere.test", stand.clock, realm="agency", agency="policia-sur"
+    )
+    impostor = LocalIssuer.generate(sur.issuer, stand.clock, realm="agency", agency="policia-sur")
+
+    async def status(auth: httpx.Auth | None) -> tuple[int, str]:
+        answer = await (await stand.client(auth)).get(REQUESTS_URL)
+        return answer.status_code, answer.json().get("type", "")
+
+    assert (await status(FreshToken(sur, "olga", "operator")))[0] == 200
+    assert (await status(None))[0] == 401
+    assert (await status(FreshToken(foreign, "olga", "operator")))[0] == 401
+    assert (await status(FreshToken(impostor, "olga", "operator")))[0] == 401
+    assert (await status(FreshToken(sur, "olga", "operator", lifetime_s=-600)))[0] == 401
+    for role in ("owner", "auditor", "ingest", "system", "administrator"):
+        assert await status(FreshToken(sur, "olga", role)) == (403, "urn:feedgate:problem:role-missing")
+
+
+async def test_every_public_route_needs_a_token(stand: Stand) -> None:
+    nobody = await stand.client(None)
+    description = (await nobody.get("/access-policy/v1/openapi.json")).json()
+    assert description["paths"]
+    for path, methods in description["paths"].items():
+        assert path.startswith("/access-policy/v1/")
+        for method in methods:
+            answer = await nobody.request(method, path.replace("{", "").replace("}", ""), json={})
+            assert answer.status_code == 401, (method, path)
+
+
+async def test_a_pseudonym_that_means_two_people_lets_neither_act_as_the_other(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stand.incident(await stand.operator("olga"))
+    olga = stand.pseudonym("olga")
+    monkeypatch.setattr("feedgate_access_policy.persons.operator_pseudonym", lambda *_: olga)
+    body = {
+        "number": "INC-1",
+        "place": {"type": "Point", "coordinates": [0, 0]},
+        "occurred_at": stand.text(),
+    }
+    answer = await (await stand.operator("otto")).post("/access-policy/v1/incidents", json=body)
+    assert answer.status_code == 409
+    assert answer.json()["type"] == "urn:feedgate:problem:pseudonym-taken"
