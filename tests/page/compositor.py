@@ -6,6 +6,7 @@ takes every frame that the compositor draws.
 
 import asyncio
 import base64
+from bisect import insort
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -68,7 +69,8 @@ class Compositor:
         self._session = session
         self._tile = tile
         self._drawn = asyncio.Event()
-        self._acks: set[asyncio.Future[Any]] = set()
+        self._stopped = False
+        self._acks: set[asyncio.Task[None]] = set()
         self.looks: list[Look] = []
 
     async def until(self, holds: Callable[[Look], bool], *, within_s: float = 10.0) -> Look:
@@ -88,25 +90,34 @@ class Compositor:
     async def until_covered(self, *, within_s: float = 10.0) -> Look:
         return await self.until(lambda look: look.is_covered, within_s=within_s)
 
+    def since(self, look: Look) -> list[Look]:
+        """What was drawn after it."""
+        return [later for later in self.looks if later.at_s > look.at_s]
+
     async def start(self) -> None:
         self._session.on("Page.screencastFrame", self._take)
         await self._session.send("Page.startScreencast", {"format": "jpeg", "quality": 85})
 
     async def stop(self) -> None:
+        self._stopped = True
         await self._session.send("Page.stopScreencast")
-        await asyncio.gather(*self._acks, return_exceptions=True)
+        await asyncio.gather(*self._acks)
+
+    async def _acknowledge(self, frame: int) -> None:
+        await self._session.send("Page.screencastFrameAck", {"sessionId": frame})
 
     def _take(self, frame: dict[str, Any]) -> None:
-        ack = asyncio.ensure_future(
-            self._session.send("Page.screencastFrameAck", {"sessionId": frame["sessionId"]})
-        )
+        if self._stopped:
+            return
+        ack = asyncio.create_task(self._acknowledge(frame["sessionId"]))
         self._acks.add(ack)
         ack.add_done_callback(self._acks.discard)
         coded = np.frombuffer(base64.b64decode(frame["data"]), dtype=np.uint8)
         image = cv2.imdecode(coded, cv2.IMREAD_COLOR)
         assert image is not None
         tile = self._tile.cut(image.astype(np.uint8, copy=False))
-        self.looks.append(Look(frame["metadata"]["timestamp"], tile))
+        # Chromium codes several at a time, and the later one may be ready first.
+        insort(self.looks, Look(frame["metadata"]["timestamp"], tile), key=lambda look: look.at_s)
         self._drawn.set()
 
 

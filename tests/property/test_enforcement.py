@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,8 +22,8 @@ from feedgate_kit.clock import MICROSECONDS
 from feedgate_kit.topics import ACCESS_UNITS, CAMERA_STATE, GRANT_STATE
 from tests.property.world import LIMITS, STALL_S, World
 
-EXAMPLES = 4
-STEPS = 40
+EXAMPLES = 15
+STEPS = 30
 
 TOPICS = st.sampled_from([CAMERA_STATE, GRANT_STATE])
 FAULTS = st.sampled_from([Fault.LATE, Fault.UNACKNOWLEDGED, Fault.TWICE, Fault.REFUSED])
@@ -45,8 +46,8 @@ MUST_HAPPEN = {
 class Enforcement(RuleBasedStateMachine):
     """Owner, agency, workers, publishers, bus, clocks and relay, each moving when it likes."""
 
-    happened: Counter[str] = Counter()
-    delivered = 0
+    happened: ClassVar[Counter[str]] = Counter()
+    delivered: ClassVar[int] = 0
 
     def __init__(self) -> None:
         super().__init__()

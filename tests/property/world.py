@@ -34,7 +34,6 @@ from feedgate_kit.clock import MICROSECONDS
 from feedgate_kit.database import Database
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.ids import new_id, new_run
-from feedgate_kit.migration import migrate
 from feedgate_kit.outbox import Outbox, OutboxTables, outbox_tables
 from feedgate_kit.publisher_lock import publisher_lock
 from feedgate_kit.state_turns import StateTurns
@@ -45,7 +44,7 @@ from feedgate_registry.authorisation import Authorisation, Scope
 from feedgate_registry.camera import Place
 from feedgate_registry.intake import SourceIntake
 from feedgate_registry.pools import Pool
-from feedgate_registry.tables import OUTBOX
+from feedgate_registry.tables import METADATA, OUTBOX
 from feedgate_relay.admission import Limits
 from feedgate_relay.metrics import RelayMetrics
 from feedgate_relay.outgoing import Outgoing
@@ -284,7 +283,8 @@ class World:
         """One camera, shared with nobody yet."""
         await self.bus.start()
         self.registry = Database(f"sqlite+aiosqlite:///{self.folder / 'registry.sqlite'}")
-        await migrate(self.registry, "feedgate_registry")
+        async with self.registry.begin() as connection:
+            await connection.run_sync(METADATA.create_all)
         await self._make_owner()
         self.policy, self.policy_outbox = await self._make_policy()
         self.publishers = {
@@ -434,7 +434,7 @@ class World:
         self.relay_bus = FaultyBus(self.bus, shared=True)
         metrics = RelayMetrics(CollectorRegistry())
         self.states = States(self.relay_bus, clock, LIMITS, metrics)
-        self.outgoing = Outgoing(self.relay_bus, metrics)
+        self.outgoing = Outgoing(self.relay_bus.event_log, metrics)
         self.views = Views(
             bus=self.relay_bus,
             clock=clock,

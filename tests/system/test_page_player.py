@@ -106,12 +106,11 @@ async def test_compositor_covers_while_the_page_is_held_up(on: Stage) -> None:
 async def test_leases_that_waited_do_not_uncover(on: Stage) -> None:
     view = await on.live()
     held_up = asyncio.create_task(on.hold_up(5000))
-    await on.screen.until_covered(within_s=4.9)
-    seen = len(on.screen.looks)
+    covered = await on.screen.until_covered(within_s=4.9)
     await held_up
     again = await on.relay.next_view(greet=False)
     assert again is not view
-    assert all(look.is_covered for look in on.screen.looks[seen:])
+    assert all(look.is_covered for look in on.screen.since(covered))
 
 
 async def test_a_stop_that_waited_asks_for_no_other_ticket(on: Stage) -> None:
@@ -179,14 +178,13 @@ async def test_pictures_on_their_way_when_it_was_covered_are_never_shown(on: Sta
     view.stop_pictures()
     view.notice("paused_by_owner", "paused")
     await view.next("dark")
-    await on.screen.until_covered()
-    seen = len(on.screen.looks)
+    covered = await on.screen.until_covered()
     view.release()
     await view.play("resumed")
     look = await on.screen.until_picture()
     assert look.number is not None
     assert look.number > max(late)
-    shown = {look.number for look in on.screen.looks[seen:]} - {None}
+    shown = {look.number for look in on.screen.since(covered)} - {None}
     assert not shown & set(late)
 
 

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedgate_ingest.annexb import NalType, merge_parameter_sets, nal_types, split_nal_units
-
 from services.ingest.tests.coded import AUD, IDR, PPS, SEI, SLICE, SPS, byte_stream
 
 

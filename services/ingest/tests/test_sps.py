@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from feedgate_ingest.annexb import NalType, nal_type, split_nal_units
 from feedgate_ingest.sps import SpsError, read_sps
-
 from services.ingest.tests.coded import SPS
 
 SIZES = [(64, 64), (176, 144), (640, 360), (1280, 720), (1920, 1080), (1922, 1082), (318, 238), (2560, 1920)]

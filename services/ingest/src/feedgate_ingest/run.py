@@ -73,6 +73,7 @@ class Run:
         self._timeline = Timeline()
         self._meter = QualityMeter()
         self._quality: Quality | None = None
+        self._sps = b""
         self._format: PictureFormat | None = None
         self._parameter_sets: tuple[bytes, ...] = ()
         self._sequence = 0
@@ -151,13 +152,17 @@ class Run:
 
     def _report_changes(self, measured: Quality | None) -> None:
         sps = next(unit for unit in self._parameter_sets if nal_type(unit) == NalType.SPS)
-        try:
-            seen = read_sps(sps)
-        except SpsError as error:
-            raise FeedError(Reason.PROTOCOL_ERROR, f"Its parameter sets cannot be read: {error}.") from error
-        has_news = seen != self._format
+        has_news = sps != self._sps
+        if has_news:
+            self._sps, self._format = sps, _read_format(sps)
         if measured is not None and measured.differs_from(self._quality):
             self._quality, has_news = measured, True
-        self._format = seen
-        if has_news:
-            self._report(RunReport(seen, self._quality))
+        if has_news and self._format is not None:
+            self._report(RunReport(self._format, self._quality))
+
+
+def _read_format(sps: bytes) -> PictureFormat:
+    try:
+        return read_sps(sps)
+    except SpsError as error:
+        raise FeedError(Reason.PROTOCOL_ERROR, f"Its parameter sets cannot be read: {error}.") from error

@@ -86,6 +86,7 @@ class Worker:
 
     async def take_demand(self, message: StreamDemanded) -> None:
         """A relay spoke."""
+        had_it = message.stream in self._kept
         self.demand.take(
             message.stream,
             message.relay_id,
@@ -94,7 +95,8 @@ class Worker:
             now_us=self._clock.now_us(),
             now_s=self._clock.monotonic_s(),
         )
-        self.nudge()
+        if message.release or not had_it:
+            self.nudge()
 
     def nudge(self) -> None:
         """Something changed: settle soon."""

@@ -149,19 +149,23 @@ class _Connection:
     # In the loop
 
     def _begin(self, track: Track) -> None:
-        self._guarded(lambda: self._taker.began(track))
+        try:
+            self._taker.began(track)
+        except Exception as error:  # noqa: BLE001 - carried to whoever awaits `run`, whatever it is
+            self._fail(error)
 
     def _take(self, packet: _Packet) -> None:
         self._pictures_taken += 1
-        if self._failure is None:
-            self._guarded(lambda: self._taker.take(packet.to_picture()))
-
-    def _guarded(self, call: Callable[[], None]) -> None:
+        if self._failure is not None:
+            return
         try:
-            call()
-        except Exception as error:  # noqa: BLE001 - carried to whoever awaits `run`, whatever it is
-            self._failure = error
-            self._hang_up = True
+            self._taker.take(packet.to_picture())
+        except Exception as error:  # noqa: BLE001 - likewise
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
+        self._hang_up = True
 
     def _end(self, failure: Exception | None) -> None:
         self._failure = self._failure or failure

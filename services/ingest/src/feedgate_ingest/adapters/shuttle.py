@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 PAUSE_S = 0.01
 """Between two rounds while there is traffic; one camera's pictures never wait for it. Waking the loop for
-each picture of 20 cameras cost a fifth of all CPU, most of it in threads that wait for one interpreter lock."""
+each picture of 20 cameras cost a tenth of all CPU, in threads that wait for one interpreter lock."""
 
 T = TypeVar("T")
 

@@ -294,7 +294,7 @@ class View {
 
   #on;
   #takeTicket;
-  #viewUntil;
+  #viewUntil = null;
   #mediaUrl;
   #notices;
   #media = null;
@@ -312,7 +312,6 @@ class View {
   constructor(ticket, takeTicket, on) {
     this.#on = on;
     this.#takeTicket = takeTicket;
-    this.#viewUntil = ticket.view_until;
     this.#mediaUrl = ticket.media_url;
     this.#notices = new WebSocket(socketUrl(ticket.notices_url), ["feedgate.v1", `ticket.${ticket.ticket}`]);
     this.#notices.onmessage = (event) => this.#heard(event.data);
@@ -360,6 +359,7 @@ class View {
     this.#expected += 1;
     if (this.leaseAt !== null && this.#leaseLeftMs() <= 0) this.#lapse();
     if (message.type === "hello") {
+      this.#viewUntil = message.view_until;
       this.#openMedia(message.media_secret);
       this.#renewLater();
       this.leaseAt = receivedAt;
