@@ -11,6 +11,7 @@ import uvloop
 from rich.console import Console
 
 import bench.admission
+import bench.fanout
 import bench.withdrawal
 from bench.figures import BenchError, Result
 from bench.report import show
@@ -42,6 +43,17 @@ def withdrawal(
 ) -> None:
     """Owner's call until every viewer has its notice and its last picture."""
     _run(bench.withdrawal.measure(viewers, trials, bus.value), json)
+
+
+@app.command()
+def fanout(
+    viewers: Viewers = 150,
+    seconds: Seconds = 20,
+    fragment_ms: Annotated[int, typer.Option(help="40: one picture per message.")] = 40,
+    json: Json = False,
+) -> None:
+    """The relay's CPU for each viewer, and the way of a picture through it."""
+    _run(bench.fanout.measure(viewers, seconds, fragment_ms), json)
 
 
 @app.command()

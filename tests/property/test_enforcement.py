@@ -34,7 +34,7 @@ MUST_HAPPEN = {
     "stopped:terms_narrowed",
     "stopped:grant_closed:ended_by_operator",
     "stopped:grant_expired",
-    "paused_by_owner:paused_by_owner",
+    "paused_by_owner:paused",
     "not_fresh:heartbeat_old",
     "view_ended:ticket_expired",
     "started",
@@ -82,9 +82,20 @@ class Enforcement(RuleBasedStateMachine):
 
     # Owner.
 
-    @rule(lasts_s=st.sampled_from([3.0, 3_600.0]))
-    def owner_authorises(self, lasts_s: float) -> None:
-        self.runner.run(self.world.authorise(lasts_s=lasts_s))
+    @rule()
+    def owner_authorises(self) -> None:
+        self.runner.run(self.world.authorise())
+
+    @rule()
+    def owner_authorises_for_seconds(self) -> None:
+        async def authorise_and_watch() -> None:
+            authorisation = await self.world.authorise(lasts_s=4.0)
+            grant_id = await self.world.grant(authorisation)
+            await self.world.pass_time(0.5)
+            await self.world.watch(grant_id)
+            await self.world.pass_time(4.0)
+
+        self.runner.run(authorise_and_watch())
 
     @rule(data=st.data())
     def owner_withdraws(self, data: st.DataObject) -> None:
@@ -94,13 +105,21 @@ class Enforcement(RuleBasedStateMachine):
     def owner_narrows(self, data: st.DataObject) -> None:
         self.runner.run(self.world.narrow(data.draw(st.sampled_from(self.world.authorisations))))
 
-    @rule()
-    def owner_pauses(self) -> None:
-        self.runner.run(self.world.pause())
+    @rule(for_s=st.sampled_from([0.0, 0.5, 2.0]))
+    def owner_pauses(self, for_s: float) -> None:
+        async def pause() -> None:
+            await self.world.pause()
+            await self.world.pass_time(for_s)
 
-    @rule()
-    def owner_resumes(self) -> None:
-        self.runner.run(self.world.resume())
+        self.runner.run(pause())
+
+    @rule(for_s=st.sampled_from([0.0, 2.5]))
+    def owner_resumes(self, for_s: float) -> None:
+        async def resume() -> None:
+            await self.world.resume()
+            await self.world.pass_time(for_s)
+
+        self.runner.run(resume())
 
     # Agency.
 
@@ -119,7 +138,12 @@ class Enforcement(RuleBasedStateMachine):
     @rule(data=st.data(), view_s=st.sampled_from([2.0, 1_200.0]))
     def operator_watches(self, data: st.DataObject, view_s: float) -> None:
         grant_id = data.draw(st.sampled_from(sorted(self.world.grants)[-3:]))
-        self.runner.run(self.world.watch(grant_id, view_s=view_s))
+
+        async def watch() -> None:
+            await self.world.watch(grant_id, view_s=view_s)
+            await self.world.pass_time(min(view_s + 0.5, 3.0))
+
+        self.runner.run(watch())
 
     @precondition(lambda self: self.world.grants)
     @rule(data=st.data())
@@ -203,9 +227,14 @@ class Enforcement(RuleBasedStateMachine):
     def publisher_restarts(self, topic: str) -> None:
         self.runner.run(self.world.publishers[topic].restart())
 
-    @rule(topic=TOPICS, running=st.booleans())
-    def publisher_stops_or_goes_on(self, topic: str, running: bool) -> None:
-        self.world.publishers[topic].running = running
+    @rule(topic=TOPICS, for_s=st.sampled_from([1.0, 5.0]))
+    def publisher_stands_still(self, topic: str, for_s: float) -> None:
+        async def stand_still() -> None:
+            self.world.publishers[topic].running = False
+            await self.world.pass_time(for_s)
+            self.world.publishers[topic].running = True
+
+        self.runner.run(stand_still())
 
     @rule()
     def relay_restarts(self) -> None:

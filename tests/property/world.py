@@ -13,7 +13,7 @@ moment its bytes are handed to a viewer's socket.
 import asyncio
 import struct
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -28,8 +28,8 @@ from feedgate_contracts.camera.v1.camera_pb2 import SHARING_ON, SHARING_PAUSED, 
 from feedgate_contracts.grant.v1.grant_pb2 import GRANT_PHASE_CLOSED, GRANT_PHASE_OPEN, GrantState
 from feedgate_kit.addresses import parse_rtsp_url
 from feedgate_kit.bus.embedded import EmbeddedBus
-from feedgate_kit.bus.faulty import FaultyBus
-from feedgate_kit.bus.record import Record
+from feedgate_kit.bus.faulty import Fault, FaultyBus
+from feedgate_kit.bus.record import HEARTBEAT_KEY, Record
 from feedgate_kit.clock import MICROSECONDS
 from feedgate_kit.database import Database
 from feedgate_kit.errors import FeedgateError
@@ -115,6 +115,8 @@ class Judge:
     newest_epoch: tuple[int, int] = (0, 0)
     delivered: int = 0
     wrong: list[str] = field(default_factory=list)
+    read_version: Callable[[str], int] = lambda topic: 0
+    """The version of the camera's record that the relay goes by."""
 
     def look(self, sequence: int, view: "Viewing") -> None:
         """A picture is handed to a socket now."""
@@ -139,7 +141,9 @@ class Judge:
         elif not allowed:
             self._report(f"picture {sequence} against the owner's will", now_us)
         else:
-            opened_us = max(min(one.opened_us for one in allowed), min(one.opened_us for one in granted))
+            read = self.read_version(CAMERA_STATE)
+            gone_by = [one for one in self.cameras if one.value.version == read] or allowed
+            opened_us = max(gone_by[0].opened_us, granted[0].opened_us)
             if shot.arrived_us < opened_us:
                 self._report(
                     f"picture {sequence} arrived {opened_us - shot.arrived_us} µs before the right", now_us
@@ -271,7 +275,8 @@ class World:
         self.judge = Judge(self.truth)
         self.codes: Counter[str] = Counter()
         self.bus = EmbeddedBus(None, self.truth)
-        self.publishers_bus = FaultyBus(self.bus, shared=True)
+        self.takes_only_heartbeats = False
+        self.publishers_bus = FaultyBus(self.bus, shared=True, schedule=self._fate)
         self.ingest_bus = FaultyBus(self.bus, shared=True)
         self.authorisations: list[Authorisation] = []
         self.grants: dict[str, GrantState] = {}
@@ -434,6 +439,7 @@ class World:
         self.relay_bus = FaultyBus(self.bus, shared=True)
         metrics = RelayMetrics(CollectorRegistry())
         self.states = States(self.relay_bus, clock, LIMITS, metrics)
+        self.judge.read_version = lambda _: self.states.cameras.version(self.camera_id)
         self.outgoing = Outgoing(self.relay_bus.event_log, metrics)
         self.views = Views(
             bus=self.relay_bus,
@@ -473,6 +479,7 @@ class World:
             step = min(seconds, STEP_S)
             seconds -= step
             self.truth.advance(step)
+            self.views.check()
             await self.acts.record_expiries()
             await self._note_camera()
             for publishing in self.publishers.values():
@@ -490,6 +497,10 @@ class World:
             await asyncio.sleep(0)
 
     # Below their first use.
+
+    def _fate(self, topic: str, record: Record) -> Fault | None:
+        del topic
+        return Fault.REFUSED if self.takes_only_heartbeats and record.key != HEARTBEAT_KEY else None
 
     async def _make_owner(self) -> None:
         key = X25519PrivateKey.generate()

@@ -138,7 +138,9 @@ async def test_it_is_ready_once_it_knows_and_is_heard(stand: Stand, settings: Ac
         assert parts.service.readiness.waiting_for() == ["a fresh copy of the cameras"]
 
 
-async def test_a_database_that_is_empty_or_does_not_answer_is_told_apart(tmp_path: Path) -> None:
+async def test_a_database_that_is_empty_or_does_not_answer_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     empty = Database(f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}")
     watch = DatabaseWatch(empty, PACKAGE, 1)
     await watch.ask()
@@ -147,12 +149,13 @@ async def test_a_database_that_is_empty_or_does_not_answer_is_told_apart(tmp_pat
     await watch.ask()
     assert (watch.answers, watch.is_migrated) == (True, True)
     await empty.close()
-    absent = Database(f"sqlite+aiosqlite:///{tmp_path / 'no' / 'such' / 'folder' / 'a.db'}")
-    watch = DatabaseWatch(absent, PACKAGE, 1)
-    watch.answers = True
+
+    async def refused(*_: object) -> bool:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("feedgate_access_policy.database_watch.is_current", refused)
     await watch.ask()
     assert not watch.answers
-    await absent.close()
 
 
 async def metrics(stand: Stand) -> str:

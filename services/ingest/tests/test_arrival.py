@@ -118,7 +118,7 @@ def test_a_stop_is_forgotten_by_the_runs_after_it() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["arrives", "runs", "stops"]),
+            st.sampled_from(["arrives", "runs", "stops", "arrives while stopped"]),
             st.floats(0.001, 1.5),
         ),
         max_size=30,
@@ -134,6 +134,10 @@ def test_no_receive_time_is_late_by_the_stall_or_more(steps: list[tuple[str, flo
     with suppress(FeedError):  # the run is over, which is honest too
         for step, seconds in steps:
             if step == "stops":
+                reader.stops(seconds)
+                continue
+            if step == "arrives while stopped":
+                arrived_us.append(reader.clock.now_us())
                 reader.stops(seconds)
                 continue
             if step == "runs":

@@ -44,10 +44,12 @@ class Database:
         driver = make_url(url).drivername
         if driver == "postgresql+asyncpg":
             self.dialect = "postgresql"
-            self.engine = create_async_engine(url, pool_pre_ping=True)
+            self.engine = create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
         elif driver == "sqlite+aiosqlite":
             self.dialect = "sqlite"
-            self.engine = create_async_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S})
+            self.engine = create_async_engine(
+                url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S}, hide_parameters=True
+            )
             _make_sqlite_durable(self.engine)
         else:
             raise DatabaseUrlError(

@@ -10,6 +10,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -21,6 +22,8 @@ from pydantic_core import CoreSchema, core_schema
 from feedgate_kit.problems import Problem
 
 T = TypeVar("T")
+
+RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 
 _NOT_PLAIN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -111,7 +114,18 @@ Name = Annotated[
 Id = Annotated[str, Field(max_length=36), AfterValidator(_canonical_uuid)]
 """A UUID as lower-case text."""
 
-Moment = Annotated[AwareDatetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+
+def _no_number(value: Any) -> Any:
+    if not isinstance(value, str | datetime) or (isinstance(value, str) and not RFC3339.fullmatch(value)):
+        raise ValueError("a time with its zone as in RFC 3339, e.g. `2030-01-31T12:00:00Z`")
+    return value
+
+
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_no_number),
+    PlainSerializer(_rfc3339, return_type=str, when_used="json"),
+]
 """An aware time; answers write it in UTC with `Z` (RFC 3339)."""
 
 

@@ -8,6 +8,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
 from feedgate_kit.errors import FeedgateError
@@ -138,7 +139,18 @@ def install_problem_handlers(app: FastAPI, errors: ErrorTable | None = None) -> 
         assert isinstance(error, HTTPException)
         return _from_http(error).response()
 
+    async def on_database_down(_request: Request, error: Exception) -> JSONResponse:
+        logger.error("database does not answer", exc_info=error)
+        return Problem(
+            503,
+            "database-unavailable",
+            detail="the service's database does not answer; nothing was changed",
+            headers={"Retry-After": "2"},
+        ).response()
+
     app.add_exception_handler(Problem, on_problem)
+    for down in (OperationalError, InterfaceError, ConnectionError):
+        app.add_exception_handler(down, on_database_down)
     app.add_exception_handler(FeedgateError, on_feedgate_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
@@ -213,7 +225,9 @@ def _from_http(error: HTTPException) -> Problem:
 
 def _path(error: Mapping[str, Any]) -> str:
     """Where the value stands: `body.source.url`, `query.radius_m`, `path.camera_id`."""
-    return ".".join(str(part)[:MAXIMUM_SEEN_CHARS] for part in error.get("loc", ()))
+    # The caller's own keys may be among them, and a caller may have sent an address as a key.
+    parts = [str(part) for part in error.get("loc", ())]
+    return ".".join(HIDDEN if "@" in part or "://" in part else part[:MAXIMUM_SEEN_CHARS] for part in parts)
 
 
 def _seen(error: Mapping[str, Any]) -> Any:

@@ -148,8 +148,10 @@ class _WakeUp:
 
     async def wait(self, woken: asyncio.Event) -> None:
         """Until something was committed, at most the interval."""
+        # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with the event.
         with suppress(TimeoutError):
-            await asyncio.wait_for(woken.wait(), self.interval_s)
+            async with asyncio.timeout(self.interval_s):
+                await woken.wait()
 
     async def listen(self) -> None:
         """Wake the subscribers after every commit, until cancelled."""

@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from feedgate_kit.bus.ports import Bus
+from feedgate_kit.clock import SystemClock
 from feedgate_kit.database import Database
 from feedgate_kit.identity import TokenVerifier
 from feedgate_kit.service import Service
+from feedgate_kit.supervise import background
 
 
 def owning(
@@ -16,11 +18,12 @@ def owning(
 
     Args:
         service: changed in place.
-        bus: started before the service's own lifespan, closed after it.
+        bus: started beside the service, as soon as it can be reached; closed after it.
         verifier: closed at the end.
         database: closed at the end.
     """
     own_lifespan = service.lifespan
+    clock = SystemClock()
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -29,7 +32,8 @@ def owning(
                 resources.push_async_callback(database.close)
             await resources.enter_async_context(verifier)
             resources.push_async_callback(bus.close)
-            await bus.start()
+            # Beside the service, not before it: an owner can stop while Kafka is down, also from the start.
+            await resources.enter_async_context(background({"connect to the bus": bus.start}, clock))
             await resources.enter_async_context(own_lifespan())
             yield
 

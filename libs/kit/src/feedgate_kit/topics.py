@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
@@ -111,7 +112,15 @@ def load_topics(folder: Traversable | None = None) -> Mapping[str, Topic]:
     Raises:
         TopicError: a file is not as it has to be; names the file, what was seen and what is allowed.
     """
-    folder = folder or files("feedgate_contracts").joinpath("topics")
+    return _packaged() if folder is None else _read_folder(folder)
+
+
+@cache
+def _packaged() -> Mapping[str, Topic]:
+    return _read_folder(files("feedgate_contracts").joinpath("topics"))
+
+
+def _read_folder(folder: Traversable) -> Mapping[str, Topic]:
     topics: dict[str, Topic] = {}
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if not file.name.endswith(".yaml"):

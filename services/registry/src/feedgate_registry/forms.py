@@ -1,9 +1,8 @@
 """What owners and ingest may send, field by field."""
 
-import re
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from feedgate_kit.addresses import MAX_URL_CHARACTERS
 from feedgate_kit.http import ApiModel, Moment, Name
@@ -18,19 +17,11 @@ MOST_SPANS = 50
 _UNSET: Any = None
 """Stands for a field that was left out; `null` itself is refused where the type does not name it."""
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
-
 
 def _without_address(text: str) -> str:
     if "://" in text:
         raise ValueError("a name without an address in it")  # it would be shown to everybody
     return text
-
-
-def _rfc3339_text(value: Any) -> Any:
-    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
-        raise ValueError("a time with its zone as in RFC 3339, e.g. `2030-01-31T12:00:00Z`")
-    return value
 
 
 def _only_original() -> list[Rendition]:
@@ -58,7 +49,6 @@ Agencies = Annotated[
 ]
 Purposes = Annotated[list[Purpose], Field(min_length=1), AfterValidator(_distinct)]
 Renditions = Annotated[list[Rendition], Field(min_length=1), AfterValidator(_distinct)]
-ExpiresAt = Annotated[Moment, BeforeValidator(_rfc3339_text)]
 Credential = Annotated[SecretStr, Field(max_length=400)]
 
 
@@ -146,7 +136,7 @@ class AuthorisationForm(ApiModel):
     purposes: Purposes
     renditions: Renditions = Field(default_factory=_only_original)
     schedule: ScheduleForm | None = None
-    expires_at: ExpiresAt | None = None
+    expires_at: Moment | None = None
     """A year from now if left out."""
     approval_mode: ApprovalMode = "standing"
 
@@ -158,7 +148,7 @@ class AuthorisationPatch(ApiModel):
     purposes: Purposes = _UNSET
     renditions: Renditions = _UNSET
     schedule: ScheduleForm | None = None
-    expires_at: ExpiresAt = _UNSET
+    expires_at: Moment = _UNSET
 
 
 class SourceRequest(ApiModel):

@@ -189,8 +189,9 @@ class Views:
         self._used.forget_expired(self._clock.now_us())
         if self._by_secret:
             self._by_secret = {secret: view for secret, view in self._by_secret.items() if view.wants_media}
-        if self._views and not any(view.right_is_live for view in self._views.values()):
-            for hub, _ in self._hubs.values():
+        looked_at = {view.ticket.stream for view in self._views.values() if view.right_is_live}
+        for stream, (hub, _) in self._hubs.items():
+            if stream not in looked_at:
                 hub.forget_pictures()
         self.on_change()
 

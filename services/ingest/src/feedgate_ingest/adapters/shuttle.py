@@ -20,7 +20,7 @@ class Shuttle(Generic[T]):
         """Args: deliver: called in the loop with each thing put in. It must not raise."""
         self._deliver = deliver
         self._waiting: deque[T] = deque()
-        self._is_under_way = False
+        self.is_under_way = False
         self._lock = threading.Lock()
 
     def put(self, loop: asyncio.AbstractEventLoop, thing: T) -> None:
@@ -31,15 +31,15 @@ class Shuttle(Generic[T]):
         """
         with self._lock:
             self._waiting.append(thing)
-            if self._is_under_way:
+            if self.is_under_way:
                 return
-            self._is_under_way = True
+            self.is_under_way = True
         loop.call_soon_threadsafe(self._go_round, loop)
 
     def _go_round(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
             if not self._waiting:
-                self._is_under_way = False
+                self.is_under_way = False
                 return
             # What comes meanwhile waits for the next round: others have their turn in between.
             batch, self._waiting = self._waiting, deque()

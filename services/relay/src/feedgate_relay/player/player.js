@@ -216,6 +216,8 @@ export class Player {
     this.#cover(state);
   }
 
+  // A hidden page draws nothing, so the browser's own copy of what it drew last stays as it was, and is seen
+  // for a frame when the page is shown again. No page can change that.
   #visibilityChanged() {
     if (document.hidden) {
       this.#cover(this.#base === "live" || this.#base === "late" ? "waiting" : this.#base);
@@ -302,8 +304,7 @@ class View {
   #renewal = 0;
   #expected = 0;
   #openedAt = performance.now();
-  #mediaGone = null;
-  #lapsedAt = null;
+  #doubt = null;
   #closed = false;
   #begunAtMs = null; // relay's clock; pictures sent before it belong to what was covered
   #held = [];
@@ -357,14 +358,14 @@ class View {
       return;
     }
     this.#expected += 1;
-    if (this.leaseAt !== null && this.#leaseLeftMs() <= 0) this.#lapse();
+    if (this.leaseAt !== null && this.#leaseLeftMs() <= 0) this.#doubtIt("no_lease");
     if (message.type === "hello") {
       this.#viewUntil = message.view_until;
       this.#openMedia(message.media_secret);
       this.#renewLater();
       this.leaseAt = receivedAt;
       this.#on.hello();
-    } else if (message.type === "lease" && this.#lapsedAt === null) {
+    } else if (message.type === "lease" && this.#doubt === null) {
       this.leaseAt = receivedAt;
       this.#on.lease(receivedAt);
     } else if (message.type === "notice") {
@@ -382,7 +383,7 @@ class View {
   }
 
   #begin(atMs) {
-    if (document.hidden || this.#lapsedAt !== null) return;
+    if (document.hidden || this.#doubt !== null) return;
     const held = this.#held;
     this.#held = [];
     this.#begunAtMs = atMs;
@@ -393,19 +394,11 @@ class View {
     this.#media = new WebSocket(socketUrl(this.#mediaUrl), ["feedgate.v1", `media.${secret}`]);
     this.#media.binaryType = "arraybuffer";
     this.#media.onmessage = (event) => this.#picture(event.data);
-    this.#media.onclose = (event) => this.#mediaClosed(event);
-  }
-
-  // The notice socket says why. Until it does, this page does not know that it may show anything.
-  #mediaClosed(event) {
-    if (this.#closed) return;
-    this.#mediaGone = { at: performance.now(), code: event.code, reason: event.reason };
-    this.forgetPictures();
-    this.#on.uncertain();
+    this.#media.onclose = (event) => this.#doubtIt(event.reason || "media_closed", event.code);
   }
 
   #picture(data) {
-    if (this.#closed || document.hidden) return;
+    if (this.#closed || this.#doubt !== null || document.hidden) return;
     const header = new DataView(data, 0, HEADER_BYTES);
     const picture = {
       kind: header.getUint8(0),
@@ -417,7 +410,7 @@ class View {
     this.#leastDelayMs = Math.min(this.#leastDelayMs, delayMs);
     this.delayMs = delayMs - this.#leastDelayMs;
     if (this.delayMs > TOO_LATE_MS) {
-      this.#gone("pictures_too_late");
+      this.#doubtIt("pictures_too_late");
     } else if (this.#begunAtMs !== null) {
       this.#look(picture);
     } else {
@@ -455,22 +448,21 @@ class View {
     const now = performance.now();
     if (this.leaseAt === null) {
       if (now - this.#openedAt > OPENS_WITHIN_MS) this.#gone("no_hello");
-    } else if (this.#lapsedAt !== null) {
-      if (now - this.#lapsedAt > EXPLAINED_WITHIN_MS) this.#gone("no_lease");
+    } else if (this.#doubt !== null) {
+      if (now - this.#doubt.at > EXPLAINED_WITHIN_MS) this.#gone(this.#doubt.reason, this.#doubt.code);
     } else if (this.#leaseLeftMs() <= 0) {
-      this.#lapse();
-    } else if (this.#mediaGone !== null && now - this.#mediaGone.at > EXPLAINED_WITHIN_MS) {
-      this.#gone(this.#mediaGone.reason || "media_closed", this.#mediaGone.code);
+      this.#doubtIt("no_lease");
     } else {
       this.#on.watch();
     }
   }
 
-  // The dead-man rule. No later lease revives this view: it may have waited on its way, as long as this page
-  // was held up or its machine slept. What was said meanwhile is still heard, above all that it is over.
-  #lapse() {
-    if (this.#lapsedAt !== null) return;
-    this.#lapsedAt = performance.now();
+  // The dead-man rule, and whatever else this page cannot explain: nothing more of this view is shown. No later
+  // lease revives it: that one may have waited on its way, as long as this page was held up or its machine slept.
+  // What was said meanwhile is still heard for a moment, above all that the view is over for good.
+  #doubtIt(reason, code = 0) {
+    if (this.#closed || this.#doubt !== null) return;
+    this.#doubt = { at: performance.now(), reason, code };
     this.forgetPictures();
     this.#on.uncertain();
   }

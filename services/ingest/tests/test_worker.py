@@ -1,0 +1,232 @@
+"""A camera is touched while it is demanded, shared and known to be; and no longer."""
+
+import pytest
+
+from feedgate_contracts.camera.v1.camera_pb2 import SHARING_PAUSED, SHARING_STOPPED
+from feedgate_ingest.reasons import FeedError, Reason
+from services.ingest.tests.coded import KEY, TRACK, picture
+from services.ingest.tests.yard import Yard, settled
+
+
+async def test_without_demand_nothing_is_fetched_and_nothing_connected(yard: Yard) -> None:
+    yard.share()
+    for _ in range(20):
+        await yard.go_on(0.5)
+    assert yard.camera.connections == []
+    assert yard.vault.fetched == 0
+    assert yard.last_words == []
+
+
+async def test_demand_connects(yard: Yard) -> None:
+    connection = await yard.go_live()
+    assert connection.is_open
+    assert connection.source.url.host == "192.0.2.1"
+    assert [unit.sequence for unit in yard.feed.units] == [0]
+    assert yard.last_words == [("connecting", ""), ("live", "")]
+
+
+async def test_repeated_demand_keeps_one_connection(yard: Yard) -> None:
+    await yard.go_live()
+    for _ in range(10):
+        await yard.demand()
+        await yard.go_on(2.0)
+    assert len(yard.camera.connections) == 1
+    assert yard.connection.is_open
+
+
+async def test_six_seconds_after_the_last_demand_it_hangs_up(yard: Yard) -> None:
+    connection = await yard.go_live()
+    await yard.go_on(5.9)
+    assert connection.is_open
+    await yard.go_on(0.1)
+    assert not connection.is_open
+    assert yard.last_words[-1] == ("idle", "not_demanded")
+
+
+async def test_a_release_hangs_up_at_once(yard: Yard) -> None:
+    connection = await yard.go_live()
+    await yard.demand(release=True)
+    await yard.go_on()
+    assert not connection.is_open
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        pytest.param({"sharing": SHARING_PAUSED}, "sharing_paused", id="paused"),
+        pytest.param({"sharing": SHARING_STOPPED}, "sharing_stopped", id="stopped"),
+        pytest.param({"removed": True}, "camera_removed", id="removed"),
+    ],
+)
+async def test_the_owners_stop_hangs_up_at_once(yard: Yard, changes: dict[str, object], reason: str) -> None:
+    connection = await yard.go_live()
+    yard.share(**changes)
+    yard.worker.settle()
+    connection.send(picture(1, KEY))
+    await yard.go_on()
+    assert not connection.is_open
+    assert [unit.sequence for unit in yard.feed.units] == [0], "what was read after the stop is not published"
+    assert yard.last_words[-1] == ("idle", reason)
+
+
+async def test_it_hangs_up_when_the_owners_will_is_not_known_to_be_fresh(yard: Yard) -> None:
+    connection = await yard.go_live()
+    await yard.demand()
+    await yard.go_on(3.9, fresh=False)
+    assert connection.is_open
+    await yard.go_on(0.1, fresh=False)
+    assert not connection.is_open
+    assert yard.last_words[-1] == ("idle", "state_not_fresh")
+
+
+async def test_it_comes_back_when_the_owners_will_is_fresh_again(yard: Yard) -> None:
+    await yard.go_live()
+    await yard.demand()
+    await yard.go_on(4, fresh=False)
+    await yard.go_on()
+    assert len(yard.camera.connections) == 2
+    assert yard.connection.is_open
+
+
+async def test_nothing_is_connected_before_the_first_heartbeat(yard: Yard) -> None:
+    yard.share()
+    await yard.demand()
+    await yard.go_on(fresh=False)
+    assert yard.camera.connections == []
+
+
+async def test_an_unreadable_record_hangs_up(yard: Yard) -> None:
+    connection = await yard.go_live()
+    yard.versions["cam"] += 1
+    yard.publish("cam", b"\xff")
+    await yard.go_on()
+    assert not connection.is_open
+    assert yard.last_words[-1] == ("idle", "camera_unknown")
+
+
+async def test_a_camera_that_moves_to_another_pool_is_let_go_in_silence(yard: Yard) -> None:
+    connection = await yard.go_live()
+    said = len(yard.last_words)
+    yard.share(ingest_pool="lake", pool_version=2)
+    await yard.go_on()
+    assert not connection.is_open
+    assert len(yard.last_words) == said, "the other pool's worker speaks of it now"
+
+
+async def test_a_new_pool_version_or_mask_version_is_a_new_run(yard: Yard) -> None:
+    first = await yard.go_live()
+    yard.share(mask_version=1)
+    await yard.go_on()
+    assert not first.is_open
+    yard.connection.begin(TRACK)
+    yard.connection.send(picture(0, KEY))
+    assert [unit.mask_version for unit in yard.feed.units] == [0, 1]
+    assert yard.feed.units[0].run != yard.feed.units[1].run
+    yard.share(mask_version=1, pool_version=3)
+    await yard.go_on()
+    yard.connection.begin(TRACK)
+    yard.connection.send(picture(0, KEY))
+    assert yard.feed.units[2].epoch.pool_version == 3
+
+
+async def test_a_change_that_leaves_the_source_leaves_the_connection(yard: Yard) -> None:
+    connection = await yard.go_live()
+    yard.share(jurisdiction="AR")
+    await yard.go_on()
+    assert connection.is_open
+    assert len(yard.camera.connections) == 1
+
+
+async def test_a_new_source_is_connected_to_at_once(yard: Yard) -> None:
+    connection = await yard.go_live()
+    yard.vault.urls["cam"] = "rtsp://admin:new@192.0.2.2/cam"
+    yard.share()
+    await yard.go_on()
+    assert not connection.is_open
+    assert yard.connection.source.url.host == "192.0.2.2"
+    assert yard.registry.get_sample_value("ingest_runs_ended_total", {"reason": "source_changed"}) == 1
+
+
+async def test_a_registry_that_does_not_answer_is_asked_again_while_pictures_flow(yard: Yard) -> None:
+    connection = await yard.go_live()
+    yard.vault.failure = FeedError(Reason.SOURCE_UNAVAILABLE)
+    yard.share()
+    await yard.go_on()
+    assert connection.is_open
+    yard.vault.failure = None
+    yard.vault.urls["cam"] = "rtsp://192.0.2.2/cam"
+    await yard.retry()
+    assert not connection.is_open
+    assert yard.connection.source.url.host == "192.0.2.2"
+
+
+async def test_one_cameras_failure_never_touches_another(yard: Yard) -> None:
+    good = await yard.go_live()
+    yard.share("bad")
+    await yard.demand("bad/original")
+    await yard.go_on()
+    for error in (
+        FeedError(Reason.UNREACHABLE),
+        ZeroDivisionError("a fault of ours"),
+        FeedError(Reason.STALLED),
+    ):
+        yard.connection.fail(error)
+        await yard.go_on()
+        await yard.retry()
+    assert len(yard.camera.connections) == 5
+    good.send(picture(1))
+    assert good.is_open
+    assert [unit.sequence for unit in yard.feed.units] == [0, 1]
+
+
+async def test_a_stream_that_is_demanded_again_while_it_hangs_up_waits_for_the_end(yard: Yard) -> None:
+    connection = await yard.go_live()
+    await yard.demand(release=True)
+    yard.worker.settle()
+    yard.clock.advance(0.01)
+    await yard.demand()
+    yard.worker.settle()
+    assert len(yard.camera.connections) == 1, "the camera never has two connections of ours"
+    await settled()
+    assert not connection.is_open
+    await yard.go_on()
+    assert len(yard.camera.connections) == 2
+
+
+async def test_a_camera_nobody_ever_heard_of_is_not_spoken_of(yard: Yard) -> None:
+    await yard.demand("other/original")
+    await yard.go_on()
+    assert yard.states.records == []
+
+
+async def test_renditions_that_do_not_exist_are_named(yard: Yard) -> None:
+    yard.share()
+    await yard.demand("cam/masked")
+    await yard.go_on()
+    (state,) = yard.states.said("cam/masked")
+    assert state.reason == "rendition_unavailable"
+    assert yard.camera.connections == []
+
+
+async def test_at_its_end_the_worker_hangs_up_everywhere_and_says_so(yard: Yard) -> None:
+    connection = await yard.go_live()
+    await yard.worker.close()
+    await yard.board.send()
+    assert not connection.is_open
+    assert yard.last_words[-1] == ("idle", "worker_ended")
+
+
+async def test_cameras_are_counted_by_phase(yard: Yard) -> None:
+    await yard.go_live()
+    yard.share("bad")
+    await yard.demand("bad/original")
+    await yard.go_on()
+    yard.connection.fail(FeedError(Reason.WRONG_PASSWORD))
+    await yard.go_on()
+
+    def counted(phase: str) -> float | None:
+        return yard.registry.get_sample_value("ingest_cameras", {"phase": phase})
+
+    assert (counted("live"), counted("refused"), counted("idle")) == (1, 1, 0)
+    await yard.go_on(7)
+    assert (counted("live"), counted("refused"), counted("idle")) == (0, 0, 0)
