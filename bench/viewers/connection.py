@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from bench.figures import BenchError
-from bench.viewers.frames import CLOSE, Frame, FrameReader
+from bench.viewers.frames import CLOSE, PING, Frame, FrameReader, pong
 
 RECEIVE_BYTES: Final = 256 * 1024
 _RECEIVED: Final = bytearray(RECEIVE_BYTES)
@@ -39,8 +39,9 @@ class Connection(asyncio.BufferedProtocol):
         self.upgraded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed = asyncio.Event()
         self.frames = FrameReader(keep)
-        self.last_payload_ns = 0
-        """When the last byte of any message was read."""
+        self.last_binary_ns = 0
+        """When the last byte of any binary message was read, whole or not."""
+        self._binary_bytes = 0
         self._request = request
         self._on_frame = on_frame
         self._pause_at_upgrade = pause_at_upgrade
@@ -65,14 +66,16 @@ class Connection(asyncio.BufferedProtocol):
                 return
             data = memoryview(bytes(self._answer[end + 4 :]))
             self._upgrade()
-        before = self.frames.payload_bytes
         for frame in self.frames.feed(data):
             if frame.opcode == CLOSE:
                 self._transport.close()
+            elif frame.opcode == PING:
+                self._transport.write(pong(frame))
             else:
                 self._on_frame(frame, now_ns)
-        if self.frames.payload_bytes != before:
-            self.last_payload_ns = now_ns
+        if self.frames.binary_bytes != self._binary_bytes:
+            self._binary_bytes = self.frames.binary_bytes
+            self.last_binary_ns = now_ns
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.upgraded.done():

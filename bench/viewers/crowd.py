@@ -122,4 +122,9 @@ def _debug(told, called_ns):
     wall = (called_ns + off) / 1e6
     said = sorted(v.stop.said_before_us / 1e3 - wall for v in told)
     got = sorted((v.stop.received_ns - called_ns) / 1e6 for v in told)
+    import sys
+    for v in told:
+        for q, r, u, z in zip(v.sequences, v.received_ns, v.sent_us, v.sizes):
+            if r > v.stop.received_ns or u >= v.stop.said_before_us:
+                sys.stderr.write(f"late {q} size {z} r-notice={(r - v.stop.received_ns) / 1e6:.3f}ms sent-said={(u - v.stop.said_before_us)/1e3:.3f}ms recv-sent={(r+off)/1e6-u/1e3:.3f}\n")
     return [said[0], said[-1], got[0], got[-1]]

@@ -10,7 +10,9 @@ from typing import Final
 TEXT: Final = 0x1
 BINARY: Final = 0x2
 CLOSE: Final = 0x8
+PING: Final = 0x9
 
+_PONG: Final = 0x8A
 _MASKED: Final = 0x80
 _LENGTH: Final = 0x7F
 _UINT16: Final = struct.Struct(">H")
@@ -32,6 +34,11 @@ class Frame:
     """Of the whole payload."""
 
 
+def pong(ping: Frame) -> bytes:
+    """A client's answer, which must be masked (RFC 6455 §5.3); with zeros it stays readable."""
+    return bytes((_PONG, _MASKED | len(ping.start), 0, 0, 0, 0)) + ping.start
+
+
 class FrameReader:
     """Takes bytes as they come, in whatever pieces.
 
@@ -40,8 +47,8 @@ class FrameReader:
     """
 
     def __init__(self, keep: int) -> None:
-        self.payload_bytes = 0
-        """Of all frames, also of the one under way."""
+        self.binary_bytes = 0
+        """Payload of binary messages, also of the one under way."""
         self._keep = keep
         self._head = bytearray()  # frame head and what is kept of the payload
         self._need = 2  # bytes of `_head` until something can be said
@@ -62,7 +69,7 @@ class FrameReader:
                 step = min(self._skip, end - at)
                 at += step
                 self._skip -= step
-                self.payload_bytes += step
+                self._count(step)
                 if not self._skip:
                     whole.append(self._finish())
                 continue
@@ -70,10 +77,14 @@ class FrameReader:
             self._head += data[at : at + step]
             at += step
             if self._head_size:
-                self.payload_bytes += step
+                self._count(step)
             if len(self._head) == self._need and self._advance():
                 whole.append(self._finish())
         return whole
+
+    def _count(self, size: int) -> None:
+        if self._head[0] & 0xF == BINARY:
+            self.binary_bytes += size
 
     def _advance(self) -> bool:
         """What is needed is there: go on to what is needed next. True once the frame is whole."""

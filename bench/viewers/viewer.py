@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bench.figures import BenchError
 from bench.viewers.connection import Connection, connect, upgrade_request
-from bench.viewers.frames import BINARY, Frame
+from bench.viewers.frames import BINARY, TEXT, Frame
 from feedgate_client.pictures import HEADER, KIND_FRAGMENT
 
 WHOLE: Final = 1 << 20
@@ -39,6 +39,7 @@ class Viewer:
         self.sequences = array("q")
         self.sent_us = array("q")  # the relay's wall clock, from the picture's header
         self.received_ns = array("q")  # this machine's monotonic clock, last byte
+        self.sizes = array("q")
         self._reads = reads
         self._hello: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._notices: Connection
@@ -46,7 +47,7 @@ class Viewer:
 
     @property
     def last_picture_byte_ns(self) -> int:
-        return self._media.last_payload_ns
+        return self._media.last_binary_ns
 
     async def open(self, host: str, port: int, ticket: dict[str, Any]) -> None:
         """Open both sockets.
@@ -78,7 +79,7 @@ class Viewer:
             return
 
     def forget_pictures(self) -> None:
-        for column in (self.sequences, self.sent_us, self.received_ns):
+        for column in (self.sizes, self.sequences, self.sent_us, self.received_ns):
             del column[:]
 
     def close(self) -> None:
@@ -91,10 +92,13 @@ class Viewer:
         kind, _flags, _tile, sequence, sent_us = HEADER.unpack(frame.start)
         if kind == KIND_FRAGMENT:
             self.sequences.append(sequence)
+            self.sizes.append(frame.size)
             self.sent_us.append(sent_us)
             self.received_ns.append(now_ns)
 
     def _take_notice(self, frame: Frame, now_ns: int) -> None:
+        if frame.opcode != TEXT:
+            return
         message = json.loads(frame.start)
         match message["type"]:
             case "hello":

@@ -130,8 +130,8 @@ async def test_an_append_to_a_frozen_broker_fails_in_time_and_lands_late_and_onc
     broker.cont()
     await append_at_last(state, record("camera", 3))
     reader = await state.open_reader()
-    # 2 was reported failed and is there all the same, before 3. It was sent again on a new connection, and once
-    # is enough: the producer is idempotent.
+    # 2 was reported failed and is there all the same, before 3. It was sent again on a new connection,
+    # and lands once: the producer is idempotent.
     assert numbers(await soon(reader.read_to_end())) == [1, 2, 3]
 
 

@@ -56,10 +56,11 @@ class Look:
     @property
     def is_covered(self) -> bool:
         """Whether nothing of a picture can be seen: no number, and neither sky nor street."""
-        height = self.tile.shape[0]
-        sky = self.tile[round(height * 0.10) : round(height * 0.30)]
-        street = self.tile[round(height * 0.70) : round(height * 0.82)]
-        return self.number is None and max(float(sky.std()), float(street.std())) < FLAT
+        height, width = self.tile.shape[:2]
+        inside = self.tile[:, width // 20 : -width // 20]  # not the page at its round corners
+        sky = inside[round(height * 0.08) : round(height * 0.20)]
+        street = inside[round(height * 0.80) : round(height * 0.95)]
+        return self.number is None and all(float(part.std(axis=(0, 1)).max()) < FLAT for part in (sky, street))
 
 
 class Compositor:

@@ -76,6 +76,7 @@ class Deployment:
         self.ports = {name: (free_port(), free_port()) for name in PACKAGES}
         self.databases: dict[str, SeparatedDatabase] = {}
         self.processes: dict[str, ServerProcess] = {}
+        self._doubles: dict[str, str] = {}
         self._stack = AsyncExitStack()
 
     def origin(self, service: str) -> str:
@@ -104,16 +105,59 @@ class Deployment:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    def start(self, service: str) -> None:
-        """Start a service's process anew, with the same settings."""
+    def start(self, service: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start a service's process anew, with the same settings.
+
+        Args:
+            service: which.
+            environment: further variables for this start alone.
+        """
+        self._start(service, service, environment or {})
+
+    def start_beside(self, service: str) -> str:
+        """Start a second process of a service on the same database; the name it has here.
+
+        It takes requests at once, but publishes and is ready only once the first one has let go of
+        the publisher's lock.
+        """
+        name = f"{service} beside"
+        self._doubles[name] = service
+        self.ports[name] = (free_port(), free_port())
+        self._start(name, service, {})
+        return name
+
+    async def restart(self, service: str, environment: Mapping[str, str] | None = None) -> None:
+        """Kill a service's process if it runs, start it anew and wait until it is ready."""
+        self.processes[service].kill()
+        self.start(service, environment)
+        await self.until_ready(service)
+
+    async def restore(self) -> None:
+        """Every service one running process again, ready, whatever was done to them."""
+        for name in list(self._doubles):
+            self.processes.pop(name).end()
+            del self.ports[name], self._doubles[name]
+        for name in PACKAGES:
+            if self.processes[name].running:
+                self.processes[name].thaw()
+            else:
+                self.start(name)
+        await asyncio.gather(*(self.until_ready(name) for name in PACKAGES))
+
+    def _start(self, name: str, service: str, environment: Mapping[str, str]) -> None:
         process = ServerProcess(
-            service,
+            name,
             [sys.executable, "-m", PACKAGES[service]],
-            self.folder / f"{service}.log",
-            environment={**os.environ, **self._settings(service), **self.extra.get(service, {})},
+            self.folder / f"{name}.log",
+            environment={
+                **os.environ,
+                **self._settings(name, service),
+                **self.extra.get(service, {}),
+                **environment,
+            },
         )
         process.start()
-        self.processes[service] = process
+        self.processes[name] = process
 
     async def until_ready(self, service: str) -> None:
         """Until the service says that it waits for nothing.
@@ -121,6 +165,17 @@ class Deployment:
         Raises:
             ServerFailedError: it ended, or it was not ready in time.
         """
+        await self._until_success(service, "/readyz")
+
+    async def until_alive(self, service: str) -> None:
+        """Until the service answers, whatever it still waits for.
+
+        Raises:
+            ServerFailedError: it ended, or it did not answer in time.
+        """
+        await self._until_success(service, "/healthz")
+
+    async def _until_success(self, service: str, path: str) -> None:
         process = self.processes[service]
         async with httpx.AsyncClient(base_url=self.internal(service)) as http:
             answer = "no answer"
@@ -128,7 +183,7 @@ class Deployment:
                 if not process.running:
                     break
                 try:
-                    ready = await http.get("/readyz")
+                    ready = await http.get(path)
                 except httpx.TransportError:
                     pass
                 else:
@@ -144,8 +199,12 @@ class Deployment:
             return (await http.get("/metrics")).text
 
     @asynccontextmanager
-    async def people(self) -> AsyncIterator[People]:
-        """The story's people; each call goes to the service its path names."""
+    async def people(self, **instead: str) -> AsyncIterator[People]:
+        """The story's people; each call goes to the service its path names.
+
+        Args:
+            instead: for a service, the name of the process beside it that is to be asked.
+        """
         person = self.issuer.person
         cast = Cast(
             owner=person("owner").token_source(),
@@ -153,18 +212,25 @@ class Deployment:
             supervisor=person("supervisor").token_source(),
             developer=person("agency-system").token_source(),
         )
-        transport = _ByFirstSegment({name: self.origin(name) for name in PACKAGES})
+        transport = _ByFirstSegment({name: self.origin(instead.get(name, name)) for name in PACKAGES})
         async with httpx.AsyncClient(transport=transport, base_url="http://feedgate", timeout=15.0) as http:
             yield People(http, cast, agency=AGENCY, pool=POOL)
 
+    @staticmethod
+    async def take_ticket(people: People, grant_id: str) -> dict[str, Any]:
+        """A fresh ticket, as the operator."""
+        path = f"/access-policy/v1/grants/{grant_id}/tickets"
+        ticket: dict[str, Any] = await people.call(people.cast.operator, "POST", path)
+        return ticket
+
     @asynccontextmanager
-    async def view(self, people: People, grant_id: str) -> AsyncIterator[View]:
-        """An open view of a grant, as the operator."""
+    async def view(
+        self, people: People, grant_id: str, ticket: dict[str, Any] | None = None
+    ) -> AsyncIterator[View]:
+        """An open view of a grant, as the operator, with a fresh ticket or the given one."""
 
         async def take_ticket() -> dict[str, Any]:
-            path = f"/access-policy/v1/grants/{grant_id}/tickets"
-            ticket: dict[str, Any] = await people.call(people.cast.operator, "POST", path)
-            return ticket
+            return ticket or await self.take_ticket(people, grant_id)
 
         view = View(self.origin("relay"), take_ticket)
         try:
@@ -203,15 +269,16 @@ class Deployment:
         ]
         for name, content in (("pools", [pool]), ("agencies", [agency]), ("issuers", issuers)):
             (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        self.ticket_key = Ed25519PrivateKey.generate()
         (self.folder / "ticket.pem").write_bytes(
-            Ed25519PrivateKey.generate().private_bytes(
+            self.ticket_key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
 
-    def _settings(self, service: str) -> dict[str, str]:
+    def _settings(self, name: str, service: str) -> dict[str, str]:
         prefix = f"FEEDGATE_{service.replace('-', '_').upper()}_"
-        public, internal = self.ports[service]
+        public, internal = self.ports[name]
         settings = {
             "KAFKA_BOOTSTRAP": self.kafka_bootstrap,
             "PUBLIC_PORT": str(public),
@@ -223,7 +290,7 @@ class Deployment:
         }
         if service in self.databases:
             settings["DATABASE_URL"] = self.databases[service].running_url
-        return {prefix + name: value for name, value in settings.items()}
+        return {prefix + setting: value for setting, value in settings.items()}
 
     def _own_settings(self, service: str) -> dict[str, str]:
         ingest = self.issuer.person("ingest")

@@ -7,6 +7,7 @@ import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
+from tests.servers.detour import Detour
 from tests.servers.machine import KAFKA_JARS
 from tests.servers.ports import free_port
 from tests.servers.process import ServerProcess
@@ -25,9 +26,9 @@ PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},DETOUR://127.0.0.1:{behind_detour},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},DETOUR://127.0.0.1:{detour}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,DETOUR:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
@@ -58,11 +59,20 @@ class KafkaBroker:
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
+        self.detour = Detour()
+        """Another way to it, for clients whose requests are to be held back."""
         self.folder = folder
         properties = folder / "server.properties"
         data = folder / "data"
         properties.write_text(
-            PROPERTIES.format(port=self.port, controller=free_port(), data=data), encoding="utf-8"
+            PROPERTIES.format(
+                port=self.port,
+                behind_detour=self.detour.target_port,
+                detour=self.detour.port,
+                controller=free_port(),
+                data=data,
+            ),
+            encoding="utf-8",
         )
         java = shutil.which("java") or "java"
         self._format = (
@@ -83,11 +93,19 @@ class KafkaBroker:
 
     def start(self) -> None:
         """Return when the broker takes requests."""
+        self.begin()
+        self.wait()
+
+    def begin(self) -> None:
+        """Start it and return at once, for a caller that has other things to do until `wait`."""
         if not self._formatted:
             subprocess.run(self._format, check=True, capture_output=True)
             self._formatted = True
         self._starts += 1
         self.process.start()
+
+    def wait(self) -> None:
+        """Return when the broker takes requests."""
         self.process.wait_until(self._takes_requests)
 
     def stop(self) -> None:

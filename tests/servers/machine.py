@@ -72,6 +72,14 @@ def missing_ffmpeg() -> str | None:
     return None if shutil.which("ffmpeg") else "no `ffmpeg`"
 
 
+def faketime_library() -> Path | None:
+    return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+
+
+def missing_faketime() -> str | None:
+    return None if faketime_library() else "no libfaketime"
+
+
 NEEDS: Mapping[str, Callable[[], str | None]] = {
     "kafka": missing_kafka,
     "postgres": missing_postgres,
@@ -79,6 +87,7 @@ NEEDS: Mapping[str, Callable[[], str | None]] = {
     "gstreamer": missing_gstreamer,
     "gstreamer-client": missing_gstreamer_client,
     "ffmpeg": missing_ffmpeg,
+    "faketime": missing_faketime,
 }
 """Each need and the question that answers what is missing, or None when nothing is."""
 

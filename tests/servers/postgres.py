@@ -70,6 +70,10 @@ class PostgresServer:
         if not self.data.exists():
             self._initialise()
         self.process.start()
+        self.wait()
+
+    def wait(self) -> None:
+        """Return when the server takes connections."""
         self.process.wait_until(self._takes_connections)
 
     def restart(self) -> None:

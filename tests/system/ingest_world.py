@@ -18,9 +18,8 @@ from feedgate_contracts.demand.v1.demand_pb2 import StreamDemanded
 from feedgate_contracts.feed.v1.feed_pb2 import FeedState
 from feedgate_contracts.heartbeat.v1.heartbeat_pb2 import Heartbeat
 from feedgate_contracts.media.v1.access_unit_pb2 import AccessUnit
-from feedgate_ingest.adapters.pyav_camera import PyAvCamera
 from feedgate_ingest.app import create_app, system_ports
-from feedgate_ingest.ports import Camera, IngestPorts
+from feedgate_ingest.ports import IngestPorts
 from feedgate_ingest.settings import IngestSettings
 from feedgate_kit.bus.embedded import EmbeddedBus
 from feedgate_kit.bus.record import HEARTBEAT_KEY, VERSION_HEADER, Record
@@ -36,7 +35,7 @@ DEMAND_S = 2.0
 PATIENCE_S = 20.0
 """How long a test waits for what must come; it goes on at the moment it comes."""
 
-OnLoopback = ("127.0.0.1/32",)
+ON_LOOPBACK = ("127.0.0.1/32",)
 
 
 @dataclass
@@ -44,7 +43,7 @@ class SharedCamera:
     """A camera as its owner registered it."""
 
     url: str
-    allowed_networks: tuple[str, ...] = OnLoopback
+    allowed_networks: tuple[str, ...] = ON_LOOPBACK
     camera_id: str = field(default_factory=new_id)
     version: int = 1
     source_version: int = 1
@@ -148,6 +147,11 @@ class IngestWorld:
         task = self._demands.pop(camera.stream)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+    async def take(self, camera: SharedCamera, count: int) -> list[AccessUnit]:
+        """Its next pictures."""
+        async with asyncio.timeout(PATIENCE_S), self.pictures(camera) as pictures:
+            return [await anext(pictures) for _ in range(count)]
 
     @asynccontextmanager
     async def pictures(self, camera: SharedCamera) -> AsyncIterator[AsyncIterator[AccessUnit]]:
@@ -258,6 +262,3 @@ async def _started(bus: EmbeddedBus) -> AsyncIterator[None]:
         yield
     finally:
         await bus.close()
-
-
-__all__ = ["Camera", "IngestWorld", "PyAvCamera", "SharedCamera"]

@@ -155,7 +155,7 @@ async def test_the_link_opens_nothing_twice(browser: Browser) -> None:
 async def test_everybody_can_read_and_use_it(
     browser: Browser, color_scheme: Literal["light", "dark"], width: int
 ) -> None:
-    async with stage(browser, width=width, color_scheme=color_scheme) as on:
+    async with stage(browser, width=width, height=1800, color_scheme=color_scheme) as on:
         on.relay.ledger = [SEEN]
         view = await on.live()
         await on.page.get_by_role("button", name="Read the ledger").click()

@@ -14,7 +14,10 @@ from feedgate_kit.addresses import RtspUrl
 
 pytestmark = pytest.mark.sockets
 
-SDP = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=cam\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:t\r\n"
+SDP = (
+    "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=cam\r\n"
+    "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:t\r\n"
+)
 UNAUTHORIZED = 'RTSP/1.0 401 Unauthorized\r\nCSeq: 1\r\nWWW-Authenticate: Digest realm="r", nonce="n"\r\n\r\n'
 STALE = UNAUTHORIZED.replace('nonce="n"', 'nonce="m", stale=true')
 PASSWORD = "Zaubersäge"

@@ -34,7 +34,8 @@ def test_tracks(body: str, media: list[tuple[str, str]]) -> None:
 
 
 def test_controls_of_the_session_and_of_every_track_are_seen() -> None:
-    body = "a=control:*\r\nm=audio 0 RTP/AVP 0\r\na=control:rtsp://a/1\r\nm=video 0 RTP/AVP 96\r\na=control:track2"
+    audio, video = "m=audio 0 RTP/AVP 0\r\na=control:rtsp://a/1", "m=video 0 RTP/AVP 96\r\na=control:track2"
+    body = f"a=control:*\r\n{audio}\r\n{video}"
     assert parse_sdp(HEAD + body).controls == ("*", "rtsp://a/1", "track2")
 
 

@@ -172,7 +172,7 @@ class Yard:
 
     # What the owner, registry's publisher and the relays do
 
-    def share(self, camera_id: str = "cam", **changes: object) -> None:
+    def share(self, camera_id: str = "cam", /, **changes: object) -> None:
         self.versions[camera_id] = self.versions.get(camera_id, 0) + 1
         state = CameraState(
             camera_id=camera_id,

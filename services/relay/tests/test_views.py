@@ -22,6 +22,7 @@ from services.relay.tests.scene import (
     camera_state,
     grant_state,
     heartbeat_record,
+    state_record,
     terms,
 )
 from services.relay.tests.stage import SKEW_US, STALL_US, RecordedConnection, Stage, Watching
@@ -581,14 +582,15 @@ async def test_demand_is_made_only_by_an_open_view_with_a_live_right(stage: Stag
 async def test_time_to_dark_is_measured_from_the_commit(stage: Stage) -> None:
     watching = await live(stage)
     stopped = camera_state(stage.clock.now_us(), version=2, terms=[])
-    watching.media.block()
-    await stage.publish(stopped)
+    committed = state_record(stopped, stage.clock)
+    stage.clock.step(milliseconds=120)  # on its way
+    await stage.bus.state_log(CAMERA_STATE).append(committed)
     await stage.beat()
-    stage.clock.step(milliseconds=120)
+    stage.clock.step(milliseconds=50)
     watching.media.drop()
     value = stage.metrics.registry.get_sample_value
     assert value("relay_withdrawal_to_dark_seconds_count") == 1
-    assert value("relay_withdrawal_to_dark_seconds_sum") == pytest.approx(0.0)
+    assert value("relay_withdrawal_to_dark_seconds_sum") == pytest.approx(0.12)
 
 
 async def test_an_authorisation_that_was_not_read_yet_is_no_withdrawal(stage: Stage) -> None:
