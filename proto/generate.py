@@ -22,7 +22,13 @@ def main() -> None:
     sources = sorted(str(path.relative_to(HERE)) for path in HERE.glob("feedgate/**/*.proto"))
     with tempfile.TemporaryDirectory() as folder:
         well_known = files("grpc_tools").joinpath("_proto")
-        arguments = ["protoc", f"-I{HERE}", f"-I{well_known}", f"--python_out={folder}", f"--pyi_out={folder}"]
+        arguments = [
+            "protoc",
+            f"-I{HERE}",
+            f"-I{well_known}",
+            f"--python_out={folder}",
+            f"--pyi_out={folder}",
+        ]
         if protoc.main([*arguments, *sources]):
             sys.exit("protoc failed: see above")
         for noun in sorted(Path(folder, "feedgate").iterdir()):
@@ -30,7 +36,10 @@ def main() -> None:
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(noun, target)
             for module in target.rglob("*.py*"):
-                module.write_text(re.sub(r"^from feedgate\.", "from feedgate_contracts.", module.read_text(), flags=re.M))
+                moved = re.sub(
+                    r"^from feedgate\.", "from feedgate_contracts.", module.read_text(), flags=re.MULTILINE
+                )
+                module.write_text(moved)
             for package in (target, *(path for path in target.rglob("*") if path.is_dir())):
                 (package / "__init__.py").touch()
 

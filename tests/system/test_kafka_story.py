@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,8 @@ from feedgate_client import Notice, Picture, kafka_frame_events
 from feedgate_client.pictures import matches
 from feedgate_client.view import View
 from feedgate_contracts.frame.v1.frame_pb2 import FrameEvent
-from feedgate_tools.demo.story import People, StoryError, eventually
+from feedgate_tools.demo.page_routes import StoryError
+from feedgate_tools.demo.story import People, eventually
 from feedgate_tools.simulator.process import Simulator
 from feedgate_tools.simulator.settings import Settings
 from tests.servers.deployment import AGENCY, Deployment
@@ -49,9 +51,7 @@ async def watch(view: View, pictures: int) -> list[Picture | Notice]:
     return seen
 
 
-async def test_the_story_on_kafka(
-    deployment: Deployment, camera: Simulator
-) -> None:
+async def test_the_story_on_kafka(deployment: Deployment, camera: Simulator) -> None:
     async with deployment.people() as people:
         shared = await people.open_share(await people.register_camera(camera.rtsp_url()))
         async with deployment.view(people, shared.grant_id) as view:
@@ -82,11 +82,12 @@ async def test_the_story_on_kafka(
         assert entry["dark_at"] is not None
 
 
-async def ended_view(people: People, camera_id: str) -> dict[str, object]:
+async def ended_view(people: People, camera_id: str) -> dict[str, Any]:
     entries = await eventually(
         lambda: people.read_ledger(camera_id),
         lambda entries: any(entry["kind"] == "view" and entry["ended_at"] for entry in entries),
         20.0,
         "the ended view in the ledger",
     )
-    return next(entry for entry in entries if entry["kind"] == "view")
+    found: dict[str, Any] = next(entry for entry in entries if entry["kind"] == "view")
+    return found

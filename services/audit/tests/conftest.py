@@ -127,7 +127,7 @@ def http_of(
 ) -> Callable[[str], httpx.AsyncClient]:
     """A client whose caller is the named owner; the service's lifespan is not entered."""
     service = create_app(
-        AuditSettings(owner_hash_key=HASH_KEY),  # type: ignore[arg-type]  # a SecretStr is made of it
+        AuditSettings(owner_hash_key=HASH_KEY),
         AuditPorts(bus=bus, database=database, verifier=TokenVerifier([issuer.config()], clock), clock=clock),
     )
 

@@ -133,7 +133,8 @@ class HttpFrameEvents:
 
 async def _server_sent_events(answer: httpx.Response) -> AsyncIterator[tuple[str, str]]:
     """(id, data) of each event (WHATWG HTML 9.2.6)."""
-    event_id, data = "", []
+    event_id = ""
+    data: list[str] = []
     async for line in answer.aiter_lines():
         if not line:
             if data:

@@ -83,7 +83,9 @@ def app(owners: LocalIssuer, metro: LocalIssuer, services: LocalIssuer, clock: S
 
 @pytest.fixture
 async def hall(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://hall/hall/v1/") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://hall/hall/v1/"
+    ) as client:
         yield client
 
 
@@ -140,7 +142,9 @@ async def test_without_a_token_the_challenge_has_no_error(
     assert answer.headers["www-authenticate"] == 'Bearer realm="feedgate"'
 
 
-async def test_a_token_in_the_address_counts_for_nothing(hall: httpx.AsyncClient, owners: LocalIssuer) -> None:
+async def test_a_token_in_the_address_counts_for_nothing(
+    hall: httpx.AsyncClient, owners: LocalIssuer
+) -> None:
     answer = await hall.get("owner", params={"access_token": owners.mint("ana", [])})
     assert code_of(answer) == "token-missing"
 
@@ -177,9 +181,7 @@ async def test_each_fault_of_a_token_is_401_with_its_code_and_never_the_token(
             assert part not in log.getvalue()
 
 
-async def test_an_issuer_that_is_down_is_503_not_401(
-    hall: httpx.AsyncClient, clock: SteppedClock
-) -> None:
+async def test_an_issuer_that_is_down_is_503_not_401(hall: httpx.AsyncClient, clock: SteppedClock) -> None:
     down = LocalIssuer.generate("https://down.example", clock, realm="owners")
     answer = await hall.get("owner", headers=bearer(down.mint("ana", [])))
     assert (answer.status_code, code_of(answer)) == (503, "issuer-unavailable")

@@ -61,7 +61,9 @@ def test_no_file_is_one_line(tmp_path: Path) -> None:
         load_issuers(tmp_path / "none.yaml")
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "LOCALHOST.", "::1", "[::1]", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.9.9.9", "localhost", "LOCALHOST.", "::1", "[::1]", "::ffff:127.0.0.1"]
+)
 def test_loopback(host: str) -> None:
     assert is_loopback(host)
 

@@ -197,8 +197,12 @@ def document(body: Any) -> Callable[[], httpx.Response]:
 UNUSABLE = [
     pytest.param(DISCOVERY, document(GOOD | {"issuer": ISSUER + "/"}), id="another issuer"),
     pytest.param(DISCOVERY, document({"jwks_uri": GOOD["jwks_uri"]}), id="no issuer"),
-    pytest.param(DISCOVERY, document(GOOD | {"jwks_uri": "http://login.example/jwks"}), id="keys in the clear"),
-    pytest.param(DISCOVERY, document(GOOD | {"jwks_uri": "http://127.0.0.1/jwks"}), id="keys on our loopback"),
+    pytest.param(
+        DISCOVERY, document(GOOD | {"jwks_uri": "http://login.example/jwks"}), id="keys in the clear"
+    ),
+    pytest.param(
+        DISCOVERY, document(GOOD | {"jwks_uri": "http://127.0.0.1/jwks"}), id="keys on our loopback"
+    ),
     pytest.param(DISCOVERY, document(GOOD | {"jwks_uri": "file:///etc/passwd"}), id="keys in a file"),
     pytest.param(DISCOVERY, document(GOOD | {"jwks_uri": None}), id="no address of keys"),
     pytest.param(DISCOVERY, document([GOOD]), id="a list"),

@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 import jwt
@@ -63,7 +62,11 @@ async def test_a_token_names_its_bearer_realm_agency_and_roles(
 ) -> None:
     principal = await verifier.verify(metro.mint("officer-7", ["operator"], acr="phrh"))
     assert (principal.issuer, principal.subject, principal.realm) == (METRO, "officer-7", "agency")
-    assert (principal.agency, principal.roles, principal.acr) == ("metro-police", frozenset({"operator"}), "phrh")
+    assert (principal.agency, principal.roles, principal.acr) == (
+        "metro-police",
+        frozenset({"operator"}),
+        "phrh",
+    )
     assert principal.expires_at == clock.now_us() + 300_000_000
 
 
@@ -164,7 +167,9 @@ async def test_a_token_without_a_usable_claim_is_malformed(
     # By hand: PyJWT itself refuses to sign some of these.
     signed = f"{encoded({'alg': 'EdDSA', 'kid': issuer.kid})}.{encoded(claims)}"
     signature = base64.urlsafe_b64encode(key.sign(signed.encode())).rstrip(b"=").decode()
-    assert await refused(TokenVerifier([issuer.config()], clock), f"{signed}.{signature}") == "token-malformed"
+    assert (
+        await refused(TokenVerifier([issuer.config()], clock), f"{signed}.{signature}") == "token-malformed"
+    )
 
 
 @pytest.mark.parametrize(
@@ -227,7 +232,9 @@ async def test_an_issuer_may_use_only_the_algorithms_it_is_configured_with(clock
         algorithm: jwt.encode(claims, key, algorithm=algorithm, headers={"kid": "k"})
         for algorithm in ("RS256", "RS512", "PS256")
     }
-    config = IssuerConfig(issuer=OWNERS, realm="owners", jwks={"keys": [jwk]}, algorithms=frozenset({"PS256"}))
+    config = IssuerConfig(
+        issuer=OWNERS, realm="owners", jwks={"keys": [jwk]}, algorithms=frozenset({"PS256"})
+    )
     verifier = TokenVerifier([config], clock)
     await verifier.verify(tokens["PS256"])
     assert await refused(verifier, tokens["RS256"]) == "signature-wrong"
@@ -274,11 +281,13 @@ async def test_a_critical_header_that_is_not_understood_is_refused(
     header = {"alg": "EdDSA", "kid": issuer.kid, "crit": ["exp"], "exp": 1}
     signed = f"{encoded(header)}.{encoded(claims)}"
     signature = base64.urlsafe_b64encode(key.sign(signed.encode())).rstrip(b"=").decode()
-    assert await refused(TokenVerifier([issuer.config()], clock), f"{signed}.{signature}") == "token-malformed"
+    assert (
+        await refused(TokenVerifier([issuer.config()], clock), f"{signed}.{signature}") == "token-malformed"
+    )
 
 
 async def test_symmetric_and_weak_keys_of_a_key_set_are_left_out(clock: SteppedClock) -> None:
-    weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 - that is the point
+    weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
     weak_jwk = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(weak.public_key())) | {"kid": "weak"}
     good = ec.generate_private_key(ec.SECP256R1())
     good_jwk = jwt.algorithms.ECAlgorithm.to_jwk(good.public_key(), as_dict=True) | {"kid": "good"}
@@ -361,5 +370,3 @@ def test_the_local_issuer_publishes_no_private_key(owners: LocalIssuer) -> None:
     (key,) = owners.jwks["keys"]
     assert "d" not in key
     assert set(key) <= {"kty", "crv", "x", "kid", "use", "alg", "key_ops"}
-
-

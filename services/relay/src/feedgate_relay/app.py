@@ -17,6 +17,7 @@ from feedgate_relay.doors import Doors
 from feedgate_relay.events_api import EventStreams
 from feedgate_relay.metrics import RelayMetrics
 from feedgate_relay.outgoing import Outgoing
+from feedgate_relay.player_routes import player_routes
 from feedgate_relay.ports import RelayPorts
 from feedgate_relay.settings import RelaySettings
 from feedgate_relay.states import States
@@ -89,6 +90,7 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
     public = create_public_app("relay", ports.verifier)
     public.include_router(doors.routes())
     public.include_router(streams.routes())
+    public.include_router(player_routes())
     return Service(
         name="relay",
         public=public,
