@@ -12,6 +12,7 @@ from rich.console import Console
 
 import bench.admission
 import bench.fanout
+import bench.ingest
 import bench.withdrawal
 from bench.figures import BenchError, Result
 from bench.report import show
@@ -54,6 +55,18 @@ def fanout(
 ) -> None:
     """The relay's CPU for each viewer, and the way of a picture through it."""
     _run(bench.fanout.measure(viewers, seconds, fragment_ms), json)
+
+
+@app.command()
+def ingest(
+    cameras: Annotated[int, typer.Option(min=1, max=200)] = 20,
+    seconds: Seconds = 20,
+    adapter: Annotated[str, typer.Option(help="pyav")] = "pyav",
+    bus: Bus = Bus.EMBEDDED,
+    json: Json = False,
+) -> None:
+    """Ingest's CPU for each camera, and FFmpeg's on the same cameras."""
+    _run(bench.ingest.measure(cameras, seconds, adapter, bus.value), json)
 
 
 @app.command()

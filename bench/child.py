@@ -96,7 +96,9 @@ class Child:
 async def obey(handle: Handle) -> None:
     """Do what the parent says until it closes the pipe. `start` comes first."""
     reader = asyncio.StreamReader(limit=LINE_BYTES)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
     while line := await reader.readline():
         message = json.loads(line)
         try:

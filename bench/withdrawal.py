@@ -129,12 +129,9 @@ async def _trial(running: Running, crowd: Child, viewers: int, found: Trials) ->
         now_ns = time.monotonic_ns()
         fewest = await crowd.ask("between", from_ns=now_ns - round(BEFORE_S * 1e9), until_ns=now_ns)
         called_ns = await world.withdraw(opened)
-        answered=(time.monotonic_ns()-called_ns)/1e6
         after = await crowd.ask("after-stop", called_ns=called_ns, within_s=STOPPED_WITHIN_S)
     finally:
         await crowd.ask("close")
-    import sys
-    sys.stderr.write(f"answered {answered:.1f} said+got {[round(x,1) for x in after['debug']]}\n")
     if after["untold"]:
         raise BenchError(f"{after['untold']} viewers were not told within {STOPPED_WITHIN_S:g} s")
     if fewest < LEAST_PART * BEFORE_S * CAMERA.fps:

@@ -35,7 +35,9 @@ def upgrade_request(host: str, port: int, path: str, credential: str) -> bytes:
 class Connection(asyncio.BufferedProtocol):
     """Shakes hands, then tells of every frame with the monotonic nanosecond at which its last byte was read."""
 
-    def __init__(self, request: bytes, *, keep: int, on_frame: OnFrame, pause_at_upgrade: bool = False) -> None:
+    def __init__(
+        self, request: bytes, *, keep: int, on_frame: OnFrame, pause_at_upgrade: bool = False
+    ) -> None:
         self.upgraded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed = asyncio.Event()
         self.frames = FrameReader(keep)

@@ -74,7 +74,6 @@ class Crowd:
                 tasks.create_task(viewer.drain(DRAIN_WITHIN_S))
         told = [viewer for viewer in self.readers if viewer.stop is not None]
         return {
-            "debug": _debug(told, called_ns),
             "samples_ms": [round(_sample_ns(viewer, called_ns) / 1e6, 3) for viewer in told],
             "untold": len(self.readers) - len(told),
             "late_pictures": sum(late_pictures(viewer) for viewer in told),
@@ -114,17 +113,3 @@ def late_pictures(viewer: Viewer) -> int:
         received_ns > stop.received_ns or sent_us >= stop.said_before_us
         for received_ns, sent_us in zip(viewer.received_ns, viewer.sent_us, strict=True)
     )
-
-
-def _debug(told, called_ns):
-    import time
-    off = time.time_ns() - time.monotonic_ns()
-    wall = (called_ns + off) / 1e6
-    said = sorted(v.stop.said_before_us / 1e3 - wall for v in told)
-    got = sorted((v.stop.received_ns - called_ns) / 1e6 for v in told)
-    import sys
-    for v in told:
-        for q, r, u, z in zip(v.sequences, v.received_ns, v.sent_us, v.sizes):
-            if r > v.stop.received_ns or u >= v.stop.said_before_us:
-                sys.stderr.write(f"late {q} size {z} r-notice={(r - v.stop.received_ns) / 1e6:.3f}ms sent-said={(u - v.stop.said_before_us)/1e3:.3f}ms recv-sent={(r+off)/1e6-u/1e3:.3f}\n")
-    return [said[0], said[-1], got[0], got[-1]]

@@ -39,7 +39,6 @@ class Viewer:
         self.sequences = array("q")
         self.sent_us = array("q")  # the relay's wall clock, from the picture's header
         self.received_ns = array("q")  # this machine's monotonic clock, last byte
-        self.sizes = array("q")
         self._reads = reads
         self._hello: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._notices: Connection
@@ -79,7 +78,7 @@ class Viewer:
             return
 
     def forget_pictures(self) -> None:
-        for column in (self.sizes, self.sequences, self.sent_us, self.received_ns):
+        for column in (self.sequences, self.sent_us, self.received_ns):
             del column[:]
 
     def close(self) -> None:
@@ -92,7 +91,6 @@ class Viewer:
         kind, _flags, _tile, sequence, sent_us = HEADER.unpack(frame.start)
         if kind == KIND_FRAGMENT:
             self.sequences.append(sequence)
-            self.sizes.append(frame.size)
             self.sent_us.append(sent_us)
             self.received_ns.append(now_ns)
 

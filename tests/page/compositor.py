@@ -17,6 +17,9 @@ import numpy as np
 
 from feedgate_tools.simulator.picture_number import Image, read_picture_number
 
+QUIET_S = 0.5
+"""Chromium leaves a frame out while two are unacknowledged, be it the last one that is drawn for a long time."""
+
 FLAT = 8.0
 """Spread of grey levels in a part of the tile that shows no picture. The clip's street has over 20 there."""
 
@@ -79,7 +82,12 @@ class Compositor:
         async with asyncio.timeout(within_s):
             while not (self.looks and holds(self.looks[-1])):
                 self._drawn.clear()
-                await self._drawn.wait()
+                try:
+                    async with asyncio.timeout(QUIET_S):
+                        await self._drawn.wait()
+                except TimeoutError:
+                    await self._session.send("Page.stopScreencast")
+                    await self._begin()
         return self.looks[-1]
 
     async def until_picture(self, after: int = -1, *, within_s: float = 10.0) -> Look:
@@ -97,6 +105,10 @@ class Compositor:
 
     async def start(self) -> None:
         self._session.on("Page.screencastFrame", self._take)
+        await self._begin()
+
+    async def _begin(self) -> None:
+        """A screencast begins with what is on the screen now."""
         await self._session.send("Page.startScreencast", {"format": "jpeg", "quality": 85})
 
     async def stop(self) -> None:

@@ -9,13 +9,14 @@ began; 5 s leaves half a second for the way to the viewer.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import jwt
 import pytest
 import pytest_asyncio
@@ -27,7 +28,8 @@ from feedgate_kit.bus.record import HEARTBEAT_KEY, VERSION_HEADER, Record
 from feedgate_kit.clock import MICROSECONDS, SystemClock
 from feedgate_kit.ids import new_id
 from feedgate_kit.topics import CAMERA_STATE
-from feedgate_tools.demo.story import People, Shared, StoryError, eventually
+from feedgate_tools.demo.page_routes import StoryError
+from feedgate_tools.demo.story import People, Shared, eventually
 from feedgate_tools.simulator.process import Simulator
 from feedgate_tools.simulator.settings import Settings
 from tests.servers.deployment import AGENCY, Deployment
@@ -35,7 +37,7 @@ from tests.servers.kafka import KafkaBroker
 from tests.servers.machine import faketime_library
 from tests.servers.needs import require
 from tests.servers.ports import free_port
-from tests.servers.postgres import PostgresServer, SeparatedDatabase
+from tests.servers.postgres import PostgresServer
 from tests.system.watch import TIMEOUT_S, Watch, now_us, watching
 
 pytestmark = [
@@ -72,10 +74,10 @@ class World:
             await watch.until_playing()
             yield watch
 
-    async def share(self) -> Shared:
+    async def share(self, camera: Simulator | None = None) -> Shared:
         """A camera of its own, shared."""
-        people = self.people
-        return await people.open_share(await people.register_camera(self.simulator.rtsp_url()))
+        source = (camera or self.simulator).rtsp_url()
+        return await self.people.open_share(await self.people.register_camera(source))
 
     async def start_broker(self) -> None:
         # Started by the main thread: the kernel ends it with the thread that did.
@@ -130,6 +132,44 @@ class World:
             async with watching(self.deployment, self.people, shared.grant_id, ticket):
                 pass
         return str(refused.value)
+
+    def signed_anew(self, ticket: dict[str, Any]) -> dict[str, Any]:
+        """The same ticket as access-policy would sign it now, if it still would."""
+        claims = jwt.decode(ticket["ticket"], options={"verify_signature": False})
+        issued_us = now_us()
+        claims |= {
+            "jti": new_id(),
+            "issued_at_us": issued_us,
+            "iat": issued_us // MICROSECONDS,
+            "exp": issued_us // MICROSECONDS + 60,
+        }
+        headers = {"kid": jwt.get_unverified_header(ticket["ticket"])["kid"]}
+        signed = jwt.encode(claims, self.deployment.ticket_key, "EdDSA", headers)
+        return {**ticket, "ticket": signed}
+
+    async def until_runs_shown(self, shared: Shared, count: int) -> None:
+        """Until the agency was told of pictures of so many runs."""
+        runs: set[bytes] = set()
+        async with asyncio.timeout(TIMEOUT_S):
+            async for event in kafka_frame_events(self.broker.bootstrap, AGENCY, new_id()):
+                if event.grant_id == shared.grant_id and event.HasField("group_of_pictures"):
+                    runs.add(event.group_of_pictures.run)
+                if len(runs) == count:
+                    return
+
+    async def ended_view(self, camera_id: str) -> dict[str, Any]:
+        """The camera's view in the owner's ledger, as soon as audit answers and has its end."""
+
+        async def entries() -> list[dict[str, Any]]:
+            try:
+                return await self.people.read_ledger(camera_id)
+            except httpx.TransportError:
+                return []
+
+        def ended(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            return [entry for entry in entries if entry["kind"] == "view" and entry["ended_at"]]
+
+        return ended(await eventually(entries, lambda found: bool(ended(found)), TIMEOUT_S, "the view"))[0]
 
     async def camera_topic(self) -> list[Record]:
         """All of it, from its first record."""
@@ -203,13 +243,360 @@ async def deployment(
     tmp_path_factory: pytest.TempPathFactory, broker: KafkaBroker, postgres: PostgresServer
 ) -> AsyncIterator[Deployment]:
     folder = tmp_path_factory.mktemp("deployment")
-    with ExitStack() as databases:
+    async with Deployment(
+        folder, kafka_bootstrap=broker.bootstrap, make_database=postgres.create_separated_database
+    ) as deployed:
+        yield deployed
 
-        def make_database() -> SeparatedDatabase:
-            return postgres.create_separated_database()
 
-        del databases
-        async with Deployment(
-            folder, kafka_bootstrap=broker.bootstrap, make_database=make_database
-        ) as deployed:
-            yield deployed
+@pytest_asyncio.fixture(loop_scope="module")
+async def world(
+    broker: KafkaBroker,
+    postgres: PostgresServer,
+    deployment: Deployment,
+    simulator: Simulator,
+    request: pytest.FixtureRequest,
+) -> AsyncIterator[World]:
+    def measure(name: str, value: float) -> None:
+        request.node.user_properties.append((name, round(value, 3)))
+
+    async with deployment.people() as people:
+        world = World(broker, postgres, deployment, simulator, people, measure)
+        yield world
+        await world.restore()
+
+
+async def test_a_frozen_broker_is_dark_in_time_and_shows_again_when_it_goes_on(world: World) -> None:
+    shared = await world.share()
+    async with world.view(shared) as watch:
+        frozen_us = now_us()
+        world.broker.stop()
+        told = await watch.until_notice("not_fresh", frozen_us)
+        await asyncio.sleep(2.0)  # longer than ingest keeps a camera that nobody vouches for
+        world.broker.cont()
+        thawed_us = now_us()
+        world.went_dark(watch, frozen_us, thawed_us)
+        await world.came_back(watch, thawed_us)
+        resumed = await watch.until_notice("resumed", told.received_at_us)
+        assert watch.pictures_between(told.received_at_us, resumed.received_at_us) == 0
+        await world.stops_at_once(watch, shared)
+
+
+async def test_a_withdrawal_while_the_broker_is_frozen_stays_dark_after_it_goes_on(world: World) -> None:
+    shared = await world.share()
+    async with world.view(shared) as watch:
+        world.broker.stop()
+        withdrawn_us = now_us()
+        await world.people.withdraw(shared.authorisation_id)
+        world.measure("withdrawal_answered_in_s", (now_us() - withdrawn_us) / MICROSECONDS)
+        assert now_us() <= withdrawn_us + AT_ONCE_US
+        await watch.until_notice("not_fresh", withdrawn_us)
+        world.broker.cont()
+        thawed_us = now_us()
+        stopped = await watch.until_notice("stopped", withdrawn_us)
+        world.measure("stopped_after_thaw_s", (stopped.received_at_us - thawed_us) / MICROSECONDS)
+        world.went_dark(watch, withdrawn_us, now_us())
+        await world.stays_stopped(watch, shared, stopped.received_at_us)
+
+
+async def test_a_relay_killed_and_started_again_takes_only_fresh_tickets(world: World) -> None:
+    deployment, people = world.deployment, world.people
+    shared = await world.share()
+    async with world.view(shared) as watch:
+        kept = await deployment.take_ticket(people, shared.grant_id)
+        killed_us = now_us()
+        deployment.processes["relay"].kill()
+        await watch.until_ended()
+        assert watch.codes[-1] == "lost"
+        world.went_dark(watch, killed_us, now_us())
+    deployment.start("relay")
+    await deployment.until_ready("relay")
+    assert "ticket_before_start" in await world.refusal_of(shared, kept)
+    started_us = now_us()
+    async with watching(deployment, people, shared.grant_id) as again:
+        await world.came_back(again, started_us)
+        await world.stops_at_once(again, shared)
+
+
+async def test_a_publisher_killed_between_commit_and_send_loses_no_withdrawal(world: World) -> None:
+    shared = await world.share()
+    async with world.view(shared) as watch:
+        before = await world.versions(shared.camera_id)
+        world.broker.stop()
+        withdrawn_us = now_us()
+        await world.people.withdraw(shared.authorisation_id)
+        world.deployment.processes["registry"].kill()
+        world.broker.cont()
+        assert await world.versions(shared.camera_id) == before, "it was sent before the kill"
+        await watch.until_notice("not_fresh", withdrawn_us)
+        assert "stopped" not in watch.codes
+        world.deployment.start("registry")
+        started_us = now_us()
+        stopped = await watch.until_notice("stopped", withdrawn_us)
+        world.measure("stopped_after_start_s", (stopped.received_at_us - started_us) / MICROSECONDS)
+        world.went_dark(watch, withdrawn_us, now_us())
+        await world.stays_stopped(watch, shared, stopped.received_at_us)
+
+
+async def test_a_withdrawal_works_while_kafka_is_down_also_from_registry_s_start(world: World) -> None:
+    shared = await world.share()
+    async with world.view(shared) as watch:
+        killed_us = now_us()
+        world.broker.kill()
+        world.deployment.processes["registry"].kill()
+        world.deployment.start("registry")
+        await world.deployment.until_alive("registry")
+        withdrawn_us = now_us()
+        await world.people.withdraw(shared.authorisation_id)
+        world.measure("withdrawal_answered_in_s", (now_us() - withdrawn_us) / MICROSECONDS)
+        await watch.until_notice("not_fresh", killed_us)
+        await world.start_broker()
+        started_us = now_us()
+        stopped = await watch.until_notice("stopped", withdrawn_us)
+        world.measure("stopped_after_broker_s", (stopped.received_at_us - started_us) / MICROSECONDS)
+        world.went_dark(watch, killed_us, now_us())
+        await world.stays_stopped(watch, shared, stopped.received_at_us)
+
+
+async def test_a_killed_broker_shows_again_when_it_is_back(world: World) -> None:
+    shared = await world.share()
+    async with world.view(shared) as watch:
+        killed_us = now_us()
+        world.broker.kill()
+        await watch.until_notice("not_fresh", killed_us)
+        await world.start_broker()
+        back_us = now_us()
+        world.went_dark(watch, killed_us, back_us)
+        await world.came_back(watch, back_us)
+        await world.stops_at_once(watch, shared)
+
+
+async def test_what_an_older_publisher_writes_late_brings_no_withdrawn_right_back(world: World) -> None:
+    deployment, people, detour = world.deployment, world.people, world.broker.detour
+    bootstrap = {"FEEDGATE_REGISTRY_KAFKA_BOOTSTRAP": f"127.0.0.1:{detour.port}"}
+    async with detour:
+        await deployment.restart("registry", bootstrap)
+        shared = await world.share()
+        second = deployment.start_beside("registry")
+        await deployment.until_alive(second)
+        await world.until_waiting("advisory", "pg_advisory_xact_lock")
+        async with world.view(shared) as watch, deployment.people(registry=second) as by_second:
+            kept = await deployment.take_ticket(people, shared.grant_id)
+            detour.hold(CAMERA_STATE.encode(), shared.camera_id.encode())
+            await people.authorise(shared.camera_id)  # version n, with the terms in force
+            await detour.held.wait()
+            stopped_us = now_us()
+            deployment.processes["registry"].freeze()
+            await deployment.until_ready(second)
+            taken_s = (now_us() - stopped_us) / MICROSECONDS
+            world.measure("second_publishes_in_s", taken_s)
+            assert taken_s <= LOCK_S
+            called_us = now_us()
+            await by_second.withdraw(shared.authorisation_id)  # version n + 1
+            stopped = await watch.until_notice("stopped", called_us)
+            assert stopped.received_at_us <= called_us + AT_ONCE_US
+            await world.stays_stopped(watch, shared, stopped.received_at_us)
+        newest = (await world.versions(shared.camera_id))[-1]
+        detour.release()
+        deployment.processes["registry"].thaw()
+        late_and_healed = await eventually(
+            lambda: world.versions(shared.camera_id),
+            lambda versions: newest - 1 in versions[versions.index(newest) :] and versions[-1] == newest,
+            TIMEOUT_S,
+            "the late write, and the newest version after it",
+        )
+        assert late_and_healed[-3:] == [newest, newest - 1, newest]
+        await deployment.restart("relay")
+        as_if_new = world.signed_anew(kept)
+        assert "authorisation_withdrawn" in await world.refusal_of(shared, as_if_new)
+        deployment.processes["registry"].kill()  # its way to Kafka ends here
+
+
+async def test_a_publisher_stopped_between_read_and_send_vouches_for_what_it_read(world: World) -> None:
+    """Its question to the outbox is held by a table lock, and it is stopped before it has the answer."""
+    deployment = world.deployment
+    shared = await world.share()
+    second = deployment.start_beside("registry")
+    await deployment.until_alive(second)
+    async with world.view(shared) as watch, deployment.people(registry=second) as by_second:
+        before = len(await world.camera_topic())
+        async with world.as_superuser() as connection, connection.transaction():
+            await connection.execute("LOCK TABLE outbox_state IN ACCESS EXCLUSIVE MODE")
+            await world.until_waiting("relation", "outbox_state")
+            deployment.processes["registry"].freeze()
+        withdrawn_us = now_us()
+        await by_second.withdraw(shared.authorisation_id)
+        deployment.processes["registry"].thaw()
+        stopped = await watch.until_notice("stopped", withdrawn_us)
+        world.measure("withdrawal_to_notice_s", (stopped.received_at_us - withdrawn_us) / MICROSECONDS)
+        assert stopped.received_at_us <= withdrawn_us + DARK_US
+        await world.stays_stopped(watch, shared, stopped.received_at_us)
+        since = (await world.camera_topic())[before:]
+        place = next(place for place, record in enumerate(since) if record.key == shared.camera_id)
+        vouched_us = [as_of_us(record) for record in since[:place] if record.key == HEARTBEAT_KEY]
+        assert vouched_us, "the stopped publisher sent a heartbeat after all"
+        assert max(vouched_us) < withdrawn_us
+
+
+@pytest.mark.needs("faketime")
+async def test_a_relay_whose_clock_steps_is_dark_until_it_is_right_again(
+    world: World, tmp_path: Path
+) -> None:
+    stepped = SteppedProcess(tmp_path)
+    await world.deployment.restart("relay", stepped.environment)
+    shared = await world.share()
+    async with world.view(shared) as watch:
+        ahead_us = now_us()
+        stepped.step(HOUR_S)
+        await watch.until_ended()  # by its clock the ticket's time has passed
+        world.went_dark(watch, ahead_us, now_us())
+        assert watch.codes[-1] == "view_ended"
+        stepped.step(0)
+    right_us = now_us()
+    async with watching(world.deployment, world.people, shared.grant_id) as watch:
+        await world.came_back(watch, right_us)
+        behind_us = now_us()
+        stepped.step(-HOUR_S)
+        await watch.until_notice("not_fresh", behind_us)
+        stepped.step(0)
+        right_us = now_us()
+        world.went_dark(watch, behind_us, right_us)
+        await world.came_back(watch, right_us)
+        stepped.step(-HOUR_S)
+        behind_us = now_us()
+        await watch.until_notice("not_fresh", behind_us)
+        await world.people.withdraw(shared.authorisation_id)
+        stopped = await watch.until_notice("stopped", behind_us)
+        stepped.step(0)
+        await world.stays_stopped(watch, shared, stopped.received_at_us)
+
+
+@pytest.mark.needs("faketime")
+async def test_a_registry_whose_clock_steps_vouches_for_nothing_until_it_is_right_again(
+    world: World, tmp_path: Path
+) -> None:
+    stepped = SteppedProcess(tmp_path)
+    await world.deployment.restart("registry", stepped.environment)
+    shared = await world.share()
+    async with world.view(shared) as watch:
+        for seconds in (HOUR_S, -HOUR_S):
+            stepped_us = now_us()
+            stepped.step(seconds)
+            await watch.until_notice("not_fresh", stepped_us)
+            stepped.step(0)
+            right_us = now_us()
+            world.went_dark(watch, stepped_us, right_us)
+            await world.came_back(watch, right_us)
+        stepped.step(-2)  # heartbeats still vouch, for two seconds less
+        await world.stops_at_once(watch, shared)
+        stepped.step(0)
+
+
+async def test_a_withdrawal_needs_neither_access_policy_nor_ingest_nor_audit(world: World) -> None:
+    shared = await world.share()
+    dead = ("access-policy", "ingest", "audit")
+    async with world.view(shared) as watch:
+        for service in dead:
+            world.deployment.processes[service].kill()
+        called_us = now_us()
+        await world.people.withdraw(shared.authorisation_id)
+        stopped = await watch.until_notice("stopped", called_us)
+        world.measure("withdrawal_to_notice_s", (stopped.received_at_us - called_us) / MICROSECONDS)
+        assert stopped.received_at_us <= called_us + AT_ONCE_US
+        await watch.until_ended()
+        assert watch.pictures_between(stopped.received_at_us, now_us()) == 0
+        seen = len(watch.pictures_at_us)
+    for service in dead:
+        world.deployment.start(service)
+    started_us = now_us()
+    entry = await world.ended_view(shared.camera_id)
+    world.measure("in_the_ledger_after_s", (now_us() - started_us) / MICROSECONDS)
+    assert entry["pictures"] >= seen
+    assert entry["dark_at"] is not None
+    with pytest.raises(StoryError, match="authorisation_withdrawn"):
+        await world.deployment.take_ticket(world.people, shared.grant_id)
+
+
+async def test_a_database_that_stops_is_dark_in_time_and_shows_again_when_it_is_back(world: World) -> None:
+    shared = await world.share()
+    async with world.view(shared) as watch:
+        stopped_us = now_us()
+        await asyncio.to_thread(world.postgres.process.end)
+        await watch.until_notice("not_fresh", stopped_us)
+        world.went_dark(watch, stopped_us, now_us())
+        await world.start_postgres()
+        started_us = now_us()
+        await world.came_back(watch, started_us)
+        await world.stops_at_once(watch, shared)
+
+
+async def test_a_frozen_registry_is_dark_in_time_and_shows_again_when_it_goes_on(world: World) -> None:
+    shared = await world.share()
+    async with world.view(shared) as watch:
+        frozen_us = now_us()
+        world.deployment.processes["registry"].freeze()
+        told = await watch.until_notice("not_fresh", frozen_us)
+        await asyncio.sleep(2.0)  # nothing may come, although the camera still sends
+        world.deployment.processes["registry"].thaw()
+        thawed_us = now_us()
+        world.went_dark(watch, frozen_us, thawed_us)
+        assert watch.pictures_between(told.received_at_us, thawed_us) == 0
+        await world.came_back(watch, thawed_us)
+        await world.stops_at_once(watch, shared)
+
+
+async def test_a_camera_that_was_gone_is_shown_again_as_a_new_run(world: World) -> None:
+    settings = Settings(clip=True, user="shop", password="simulated-only", size="640x360", port=free_port())
+    async with AsyncExitStack() as viewing:
+        async with Simulator(settings) as camera:
+            shared = await world.share(camera)
+            watch = await viewing.enter_async_context(world.view(shared))
+            gone_us = now_us()
+        await watch.until_notice("camera_lost", gone_us)
+        async with Simulator(settings):
+            back_us = now_us()
+            await world.came_back(watch, back_us)
+            await world.until_runs_shown(shared, 2)
+            await world.stops_at_once(watch, shared)
+
+
+async def test_a_killed_ingest_is_missed_and_begins_a_new_run(world: World) -> None:
+    shared = await world.share()
+    async with world.view(shared) as watch:
+        killed_us = now_us()
+        world.deployment.processes["ingest"].kill()
+        await watch.until_notice("camera_lost", killed_us)
+        world.deployment.start("ingest")
+        started_us = now_us()
+        await world.came_back(watch, started_us)
+        await world.until_runs_shown(shared, 2)
+        await world.stops_at_once(watch, shared)
+
+
+class SteppedProcess:
+    """A process whose wall clock, and only that, is set by a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "clock"
+        self.step(0)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        library = faketime_library()
+        assert library is not None
+        return {
+            "LD_PRELOAD": str(library.with_name("libfaketimeMT.so.1")),
+            "FAKETIME_TIMESTAMP_FILE": str(self.file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def step(self, seconds: int) -> None:
+        """Set the clock to so far from the truth."""
+        written = self.file.with_suffix(".new")
+        written.write_text(f"{seconds:+d}", encoding="ascii")
+        written.replace(self.file)
+
+
+def as_of_us(heartbeat: Record) -> int:
+    return Heartbeat.FromString(heartbeat.value).as_of.ToMicroseconds()

@@ -85,7 +85,7 @@ async def reason_for(*answers: str, timeout_s: float = 5.0) -> tuple[Reason, str
 
 async def test_a_camera_that_offers_h264_is_fine() -> None:
     async with camera(ok()) as script:
-        await describe(script.source(), timeout_s=5)
+        (await describe(script.source(), timeout_s=5)).close()
     (request,) = script.requests
     assert request.startswith(f"DESCRIBE rtsp://127.0.0.1:{script.port}/live RTSP/1.0\r\n")
     assert "Authorization" not in request
@@ -93,7 +93,7 @@ async def test_a_camera_that_offers_h264_is_fine() -> None:
 
 async def test_a_digest_login_is_answered_on_the_same_connection() -> None:
     async with camera(UNAUTHORIZED, ok()) as script:
-        await describe(script.source(), timeout_s=5)
+        (await describe(script.source(), timeout_s=5)).close()
     assert script.connections == 1
     assert 'Authorization: Digest username="admin"' in script.requests[1]
     assert PASSWORD not in script.requests[1]
@@ -101,13 +101,13 @@ async def test_a_digest_login_is_answered_on_the_same_connection() -> None:
 
 async def test_a_camera_that_hangs_up_after_401_is_called_again() -> None:
     async with camera(UNAUTHORIZED, "", ok()) as script:
-        await describe(script.source(), timeout_s=5)
+        (await describe(script.source(), timeout_s=5)).close()
     assert script.connections == 2
 
 
 async def test_an_aged_nonce_is_no_wrong_password() -> None:
     async with camera(UNAUTHORIZED, STALE, ok()) as script:
-        await describe(script.source(), timeout_s=5)
+        (await describe(script.source(), timeout_s=5)).close()
     assert len(script.requests) == 3
 
 
@@ -190,7 +190,7 @@ async def test_a_description_that_leads_elsewhere_is_refused(where: Callable[[st
 @pytest.mark.parametrize("place", ["rtsp://127.0.0.1/live/track1", "trackID=1", "*", "/live/track1"])
 async def test_a_description_that_stays_is_fine(place: str) -> None:
     async with camera(in_sdp(place)) as script:
-        await describe(script.source(), timeout_s=5)
+        (await describe(script.source(), timeout_s=5)).close()
 
 
 async def test_a_camera_that_says_nothing_has_timed_out() -> None:
@@ -215,5 +215,5 @@ async def test_a_closed_port_is_unreachable() -> None:
     async with camera() as script:
         pass
     with pytest.raises(FeedError) as caught:
-        await describe(script.source(), timeout_s=5)
+        (await describe(script.source(), timeout_s=5)).close()
     assert caught.value.reason is Reason.UNREACHABLE

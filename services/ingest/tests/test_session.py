@@ -19,7 +19,11 @@ async def test_a_lost_camera_is_tried_again_with_growing_pauses(yard: Yard) -> N
         await yard.retry()
     assert [pause.seconds for pause in yard.pauses] == [0.5, 1.0, 2.0, 4.0]
     assert len(yard.camera.connections) == 5
-    assert yard.last_words[:3] == [("connecting", ""), ("retrying", "unreachable"), ("connecting", "")]
+    assert yard.last_words[:3] == [
+        ("connecting", ""),
+        ("retrying", "unreachable"),
+        ("connecting", "unreachable"),
+    ]
 
 
 async def test_a_good_run_begins_the_pauses_anew(yard: Yard) -> None:
@@ -57,6 +61,7 @@ async def test_a_reader_that_did_not_run_connects_anew_without_a_pause(yard: Yar
     await yard.go_on()
     assert yard.pauses == []
     assert len(yard.camera.connections) == 2
+    assert yard.last_words[-1] == ("connecting", "worker_paused")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from feedgate_contracts.grant.v1.grant_pb2 import GrantState
 from feedgate_contracts.media.v1.access_unit_pb2 import AccessUnit
 from feedgate_kit.bus.embedded import EmbeddedBus
 from feedgate_kit.bus.ports import Bus, EventConsumer
+from feedgate_kit.clock import Clock
 from feedgate_kit.supervise import background
 from feedgate_kit.topics import CAMERA_STATE, GRANT_STATE, audit_events, frame_events
 from feedgate_relay.admission import Limits
@@ -80,7 +81,7 @@ def _nothing() -> None:
 class RecordedConnection:
     """A `ports.Connection` that keeps what it is given; `block` makes it a viewer that does not read."""
 
-    def __init__(self, clock: SteppedClock) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.can_write = True
         self.lost = False

@@ -1,41 +1,30 @@
-"""The `feedgate` command."""
+"""The `feedgate` command. It imports what a command needs when that command runs: `--help` is immediate."""
 
 import asyncio
+import logging
+import signal
 import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-import uvloop
 
-from feedgate.composition import PACKAGES, one_box
-from feedgate.data_folder import open_data_folder
-from feedgate.settings import UpSettings
-from feedgate_kit.agencies import load_agencies
-from feedgate_kit.clock import SystemClock
-from feedgate_kit.database import Database
 from feedgate_kit.errors import FeedgateError
-from feedgate_kit.migration import grant_running_rights
-from feedgate_kit.migration import migrate as migrate_database
-from feedgate_kit.server import serve
-from feedgate_kit.settings import load_settings
-from feedgate_kit.telemetry import configure_logging
-from feedgate_kit.topics import apply_topics, load_topics
 
-ALL_RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
-RUNNING_RIGHTS = {"audit": ("SELECT", "INSERT")}
-"""What a service's running role may do with its tables: audit can neither change nor remove an entry."""
+WithDatabase = Literal["registry", "access-policy", "audit"]
+"""The services that keep a database; as `service_databases.PACKAGES` has them."""
 
 app = typer.Typer(
     name="feedgate",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Share a private camera with the police for as long as its owner wants, and prove what was shown.",
 )
-topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics as their files say.")
+topics_app = typer.Typer(no_args_is_help=True, help="Kafka's topics, as the files in proto/topics say.")
 app.add_typer(topics_app, name="topics")
 
 
@@ -43,85 +32,151 @@ app.add_typer(topics_app, name="topics")
 def up(
     data: Annotated[
         Path | None,
-        typer.Option(help="Where everything is kept.", show_default="feedgate in the user's data folder"),
+        typer.Option(
+            metavar="DIR",
+            help="Where everything is kept; made if need be, readable by you alone.",
+            show_default="`feedgate` in your data folder",
+        ),
     ] = None,
 ) -> None:
-    """Run all services in one process on files of their own.
+    """Run all services in one process, on files of their own.
 
-    Settings are environment variables that begin with FEEDGATE_UP_; an OIDC
-    issuer and a list of agencies are needed.
+    Settings are environment variables that begin with FEEDGATE_UP_. Two have no default:
+    FEEDGATE_UP_ISSUERS_FILE, the OIDC issuers to believe, and FEEDGATE_UP_AGENCIES_FILE, the agencies
+    owners may name. Listens on 127.0.0.1:8080, and for /metrics and /internal on 127.0.0.1:8081.
+
+    Ends with status 0 when it is told to (SIGTERM, Ctrl-C), with 2 and one line where settings, a
+    port or the data folder cannot be used.
     """
-    settings = load_settings(UpSettings)
-    issuers, agencies = settings.load_issuers(), settings.load_agencies()
-    configure_logging(settings.log_level)
+    from feedgate.data_folder import default_data_folder
+    from feedgate.up import run_one_box
 
-    async def run() -> None:
-        clock = SystemClock()
-        with open_data_folder(data or default_data_folder()) as folder:
-            async with one_box(folder, settings, issuers=issuers, agencies=agencies, clock=clock) as box:
-                await serve(
-                    box, settings.public_listen, settings.internal_listen, shutdown_s=settings.shutdown_s
-                )
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run())
+    run_one_box(data or default_data_folder())
 
 
 @app.command()
 def migrate(
-    service: Annotated[str, typer.Argument(help=f"One of {', '.join(PACKAGES)}.")],
+    service: Annotated[WithDatabase, typer.Argument(help="Whose database.")],
     database_url: Annotated[
-        str, typer.Option(envvar="FEEDGATE_MIGRATE_DATABASE_URL", help="As the role that owns the tables.")
+        str,
+        typer.Option(
+            envvar="FEEDGATE_MIGRATE_DATABASE_URL",
+            metavar="URL",
+            help="postgresql+asyncpg://OWNER:PASSWORD@HOST/NAME, as the role that owns the tables. "
+            "Better in the variable: `ps` shows arguments to everybody.",
+        ),
     ],
     running_role: Annotated[
-        str | None, typer.Option(help="Grant this role what the service needs, and nothing more.")
+        str | None,
+        typer.Option(
+            metavar="ROLE",
+            help="Give this role what the service needs, and nothing more: audit's may only read and add.",
+        ),
     ] = None,
 ) -> None:
-    """Bring one service's database to this version's tables."""
-    if service not in PACKAGES:
-        raise typer.BadParameter(f"`{service}`; allowed: {', '.join(PACKAGES)}", param_hint="SERVICE")
+    """Bring one service's database to this version's tables.
 
-    async def run() -> None:
-        database = Database(database_url)
-        try:
-            await migrate_database(database, PACKAGES[service])
-            if running_role is not None:
-                await grant_running_rights(database, running_role, RUNNING_RIGHTS.get(service, ALL_RIGHTS))
-        finally:
-            await database.close()
+    Does nothing to a database that is there already. A migration happens whole or not at all.
+    """
+    from feedgate.service_databases import migrate_service
 
-    asyncio.run(run())
+    asyncio.run(migrate_service(service, database_url, running_role))
     typer.echo(f"{service}: migrated")
+
+
+@app.command("verify-audit")
+def verify_audit(
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The data folder of `feedgate up`, which may be running.",
+            show_default="`feedgate` in your data folder",
+        ),
+    ] = None,
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FEEDGATE_AUDIT_DATABASE_URL",
+            metavar="URL",
+            help="Audit's own database instead, as a role that may read it.",
+        ),
+    ] = None,
+) -> None:
+    """Walk the audit chain from its first entry and say whether it is unbroken, and how long.
+
+    An entry that was changed, removed or put in breaks the chain: status 1, and the first such entry.
+    Entries cut off from the end leave a shorter unbroken chain; compare the length and the last hash
+    with those you wrote down before.
+    """
+    from feedgate.audit_chain import audit_database_of, verify_chain
+    from feedgate.data_folder import default_data_folder
+
+    url = database_url if data is None and database_url else audit_database_of(data or default_data_folder())
+    report = asyncio.run(verify_chain(url))
+    typer.echo(str(report))
+    if not report.is_unbroken:
+        raise typer.Exit(1)
 
 
 @topics_app.command("apply")
 def apply(
-    bootstrap: Annotated[str, typer.Option(envvar="FEEDGATE_KAFKA_BOOTSTRAP", help="Brokers, `host:port`.")],
-    agencies_file: Annotated[
-        Path, typer.Option(envvar="FEEDGATE_AGENCIES_FILE", help="Each agency has a topic of its own.")
+    bootstrap: Annotated[
+        str,
+        typer.Option(
+            envvar="FEEDGATE_KAFKA_BOOTSTRAP",
+            metavar="HOST:PORT",
+            help="One or more brokers, separated by commas.",
+        ),
     ],
-    replication_factor: Annotated[int, typer.Option(min=1, help="3 in production.")] = 1,
+    agencies_file: Annotated[
+        Path,
+        typer.Option(
+            envvar="FEEDGATE_AGENCIES_FILE", metavar="FILE", help="Each agency has a topic of its own."
+        ),
+    ],
+    replication_factor: Annotated[int, typer.Option(min=1, help="Of new topics; 3 in production.")] = 1,
 ) -> None:
-    """Make Kafka's topics and their settings as the topic files say."""
+    """Make Kafka's topics, and give those there are the settings of their files.
+
+    Prints what it changed, a line each. Doing it again changes nothing.
+    """
+    from feedgate_kit.agencies import load_agencies
+    from feedgate_kit.topics import apply_topics, load_topics
+
     agencies = load_agencies(agencies_file)
-    for line in asyncio.run(
+    # What it cannot do becomes one line of ours.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    changes = asyncio.run(
         apply_topics(bootstrap, load_topics(), agencies, replication_factor=replication_factor)
-    ):
+    )
+    for line in changes or ["nothing to change"]:
         typer.echo(line)
 
 
-def default_data_folder() -> Path:
-    """`feedgate` in the user's data folder (XDG Base Directory Specification)."""
-    return Path(typer.get_app_dir("feedgate"))
-
-
 def main() -> None:
-    """What the command runs: an expected failure is one line, and exit status 2."""
+    """What the script runs. An expected failure is one line per cause, and status 2."""
+    # Until a command has something to tidy up, an interrupt just ends the process.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     for plugin in entry_points(group="feedgate.commands"):
         command: Callable[..., None] = plugin.load()
         app.command(plugin.name)(command)
     try:
         app()
     except FeedgateError as error:
-        sys.stderr.write(f"feedgate: {error}\n")
+        from feedgate_kit.redaction import redact_text
+
+        sys.stderr.write(f"feedgate: {redact_text(str(error))}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except Exception:
+        # Nobody expected it: into the log, not to Python, whose traceback shows what the log leaves out.
+        import structlog
+
+        from feedgate_kit.telemetry import configure_logging
+
+        configure_logging()
+        logger = structlog.get_logger(__name__)
+        logger.exception("feedgate failed")
+        sys.exit(1)

@@ -3,10 +3,14 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
 
 import httpx
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 import feedgate_access_policy.app
@@ -15,6 +19,7 @@ import feedgate_ingest.app
 import feedgate_registry.app
 import feedgate_relay.app
 from feedgate.data_folder import DataFolder
+from feedgate.service_databases import PACKAGES, database_errors
 from feedgate.settings import UpSettings
 from feedgate_access_policy.ports import AccessPolicyPorts
 from feedgate_access_policy.settings import AccessPolicySettings
@@ -41,15 +46,32 @@ from feedgate_relay.adapters.http_ticket_keys import HttpTicketKeys
 from feedgate_relay.ports import RelayPorts
 from feedgate_relay.settings import RelaySettings
 
-SERVICES_ISSUER = "urn:feedgate:one-box"
+SERVICES_ISSUER: Final = "urn:feedgate:one-box"
 """Issuer of the tokens that this process's own services show each other."""
 
-PACKAGES = {
-    "registry": "feedgate_registry",
-    "access-policy": "feedgate_access_policy",
-    "audit": "feedgate_audit",
-}
-"""The services that keep a database, and where their migrations are."""
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """What this box alone knows, the same at every start."""
+
+    owner_hash: str
+    operator_pseudonym: str
+    pool: X25519PrivateKey
+    services: Ed25519PrivateKey
+    ticket_file: Path
+
+    @classmethod
+    def of(cls, data: DataFolder) -> Self:
+        """Those in the folder, made if it is new."""
+        pool = data.key_bytes("pool.x25519", lambda: X25519PrivateKey.generate().private_bytes_raw())
+        data.signing_key("ticket")
+        return cls(
+            owner_hash=data.secret("owner-hash"),
+            operator_pseudonym=data.secret("operator-pseudonym"),
+            pool=X25519PrivateKey.from_private_bytes(pool),
+            services=data.signing_key("services"),
+            ticket_file=data.keys / "ticket.pem",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,16 +79,14 @@ class Box:
     """What is the same for every service of one box."""
 
     data: DataFolder
+    keys: Keys
     settings: UpSettings
     agencies: Mapping[str, Agency]
-    issuers: Sequence[IssuerConfig]
     clock: Clock
     bus: Bus
     databases: Mapping[str, Database]
     services_issuer: LocalIssuer
-
-    def verifier(self) -> TokenVerifier:
-        return TokenVerifier([*self.issuers, self.services_issuer.config()], self.clock)
+    verifier: TokenVerifier
 
 
 @asynccontextmanager
@@ -90,47 +110,43 @@ async def one_box(
         extra: further public apps by their first path segment.
     """
     async with AsyncExitStack() as resources:
+        # Before the databases: no database is ever older than the keys to what is in it.
+        keys = Keys.of(data)
+        services_issuer = LocalIssuer(keys.services, SERVICES_ISSUER, clock)
+        believed = TokenVerifier([*issuers, services_issuer.config()], clock)
+        verifier = await resources.enter_async_context(believed)
         databases = {name: Database(data.database_url(name)) for name in PACKAGES}
         for name, database in databases.items():
             resources.push_async_callback(database.close)
-            await migrate(database, PACKAGES[name])
+            with database_errors(f"`{data.database_file(name)}` cannot be used"):
+                await migrate(database, PACKAGES[name])
         bus = EmbeddedBus(data.bus_file, clock)
         resources.push_async_callback(bus.close)
         await bus.start()
         box = Box(
             data=data,
+            keys=keys,
             settings=settings,
             agencies=agencies,
-            issuers=issuers,
             clock=clock,
             bus=bus,
             databases=databases,
-            services_issuer=LocalIssuer(data.signing_key("services"), SERVICES_ISSUER, clock),
+            services_issuer=services_issuer,
+            verifier=verifier,
         )
-        pool_key = _pool_key(data)
-        _write_pools(box, pool_key)
+        _write_pools(box)
         registry = _registry(box)
         access_policy = _access_policy(box)
-        services = [
-            registry,
-            access_policy,
-            _audit(box),
-            _ingest(box, pool_key, registry),
-            _relay(box, access_policy),
-        ]
+        services = [registry, access_policy, _audit(box), _ingest(box, registry), _relay(box, access_policy)]
         yield compose("feedgate", services, extra)
 
 
-def _pool_key(data: DataFolder) -> X25519PrivateKey:
-    kept = data.key_bytes("pool.x25519", lambda: X25519PrivateKey.generate().private_bytes_raw())
-    return X25519PrivateKey.from_private_bytes(kept)
-
-
-def _write_pools(box: Box, pool_key: X25519PrivateKey) -> None:
+def _write_pools(box: Box) -> None:
+    public_key = box.keys.pool.public_key()
     pool = {
         "name": box.settings.pool,
-        "key_id": key_id_of(pool_key.public_key()),
-        "public_key": public_key_text(pool_key.public_key()),
+        "key_id": key_id_of(public_key),
+        "public_key": public_key_text(public_key),
         "allowed_networks": list(box.settings.allowed_networks),
     }
     box.data.write("pools.yaml", yaml.safe_dump([pool]).encode())
@@ -138,7 +154,7 @@ def _write_pools(box: Box, pool_key: X25519PrivateKey) -> None:
 
 def _registry(box: Box) -> Service:
     settings = RegistrySettings(
-        owner_hash_key=box.data.secret("owner-hash"),
+        owner_hash_key=SecretStr(box.keys.owner_hash),
         pools_file=box.data.path / "pools.yaml",
         skew_s=box.settings.skew_s,
     )
@@ -147,7 +163,7 @@ def _registry(box: Box) -> Service:
         bus=box.bus,
         clock=box.clock,
         resolver=HostResolver(settings.resolve_timeout_s),
-        verifier=box.verifier(),
+        verifier=box.verifier,
         agencies=box.agencies,
         pools=load_pools(settings.pools_file),
     )
@@ -155,17 +171,16 @@ def _registry(box: Box) -> Service:
 
 
 def _access_policy(box: Box) -> Service:
-    box.data.signing_key("ticket")
     settings = AccessPolicySettings(
-        operator_pseudonym_key=box.data.secret("operator-pseudonym"),
-        ticket_key_file=box.data.path / "keys" / "ticket.pem",
+        operator_pseudonym_key=SecretStr(box.keys.operator_pseudonym),
+        ticket_key_file=box.keys.ticket_file,
         packs_folder=box.settings.packs_folder,
         skew_s=box.settings.skew_s,
     )
     ports = AccessPolicyPorts(
         bus=box.bus,
         database=box.databases["access-policy"],
-        verifier=box.verifier(),
+        verifier=box.verifier,
         agencies=box.agencies,
         ticket_keys=load_ticket_keys([settings.ticket_key_file, *settings.more_ticket_key_files]),
         clock=box.clock,
@@ -174,15 +189,15 @@ def _access_policy(box: Box) -> Service:
 
 
 def _audit(box: Box) -> Service:
-    settings = AuditSettings(owner_hash_key=box.data.secret("owner-hash"))
-    ports = AuditPorts(bus=box.bus, database=box.databases["audit"], verifier=box.verifier(), clock=box.clock)
+    settings = AuditSettings(owner_hash_key=SecretStr(box.keys.owner_hash))
+    ports = AuditPorts(bus=box.bus, database=box.databases["audit"], verifier=box.verifier, clock=box.clock)
     return feedgate_audit.app.create_app(settings, ports)
 
 
-def _ingest(box: Box, pool_key: X25519PrivateKey, registry: Service) -> Service:
+def _ingest(box: Box, registry: Service) -> Service:
     settings = IngestSettings(
         pool=box.settings.pool,
-        pool_private_key=private_key_text(pool_key),
+        pool_private_key=SecretStr(private_key_text(box.keys.pool)),
         skew_s=box.settings.skew_s,
     )
     ports = feedgate_ingest.app.system_ports(
@@ -200,7 +215,7 @@ def _relay(box: Box, access_policy: Service) -> Service:
     ports = RelayPorts(
         bus=box.bus,
         clock=box.clock,
-        verifier=box.verifier(),
+        verifier=box.verifier,
         ticket_keys=HttpTicketKeys("http://inside", transport=httpx.ASGITransport(access_policy.internal)),
     )
     return feedgate_relay.app.create_app(settings, ports)

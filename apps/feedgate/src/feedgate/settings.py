@@ -1,8 +1,9 @@
 """Every setting of one box. Environment variables begin with `FEEDGATE_UP_`."""
 
 from pathlib import Path
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from feedgate_kit.addresses import parse_networks
 from feedgate_kit.settings import ServiceSettings, settings_of
@@ -12,6 +13,9 @@ class UpSettings(ServiceSettings):
     """Those all services share, and what only one box needs. It has no `bus` or database to choose."""
 
     model_config = settings_of("up")
+
+    bus: Literal["embedded", "kafka"] = "embedded"
+    """Always the embedded one."""
 
     skew_s: float = Field(default=0.0, ge=0, le=5)
     """One process has one clock."""
@@ -28,6 +32,20 @@ class UpSettings(ServiceSettings):
     packs_folder: Path | None = None
     """Jurisdiction packs to load instead of those that come with this version."""
 
+    @field_validator("allowed_networks")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        parse_networks(networks)
+        return networks
+
+    @field_validator("bus", "kafka_bootstrap", "database_url", mode="before")
+    @classmethod
+    def _left_alone(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what would be ignored: somebody who sets it believes that it holds."""
+        if value != cls.model_fields[info.field_name or ""].default:
+            raise ValueError("nothing; one box keeps everything in its data folder")
+        return value
+
     def own_hosts(self) -> dict[str, str]:
         """Both binds: the bus and the databases are this process's own files."""
         return {
@@ -35,10 +53,8 @@ class UpSettings(ServiceSettings):
             self.setting_name("internal_host"): self.internal_host,
         }
 
-    def check_networks(self) -> None:
-        """Refuse what is no network.
-
-        Raises:
-            ValueError: one of them is none.
-        """
-        parse_networks(self.allowed_networks)
+    def seen_at(self, origin: str) -> Self:
+        """These settings, with the origin where the box listens in fact unless another was set."""
+        if "public_origin" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"public_origin": origin})

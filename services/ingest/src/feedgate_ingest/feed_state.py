@@ -14,7 +14,7 @@ class FeedState:
     stream: str
     phase: Phase
     changed_at_us: int
-    reason: str = ""  # one of `Reason`, empty where all is well
+    reason: str = ""  # one of `Reason`, empty where all is well; while connecting, of the run before
     detail: str = ""  # a sentence for the owner
     run: str = ""  # UUIDv7 as text; of the present or last run
     format: PictureFormat | None = None
@@ -28,6 +28,12 @@ class FeedState:
 def idle(stream: str, reason: Reason, at_us: int) -> FeedState:
     """Nothing is asked of the camera, for this reason."""
     return FeedState(stream, Phase.IDLE, at_us, reason, TREATMENTS[reason].sentence)
+
+
+def connecting(stream: str, at_us: int, *, after: FeedError | None) -> FeedState:
+    """A run is about to begin, and why the one before it ended: some begin at once, with no word in between."""
+    reason, detail = (after.reason, after.detail) if after is not None else ("", "")
+    return FeedState(stream, Phase.CONNECTING, at_us, reason, detail)
 
 
 def ended(stream: str, error: FeedError, at_us: int, *, run: str) -> FeedState:

@@ -13,7 +13,7 @@ import structlog
 from feedgate_ingest.access_unit import Epoch
 from feedgate_ingest.board import Board
 from feedgate_ingest.desired import Target
-from feedgate_ingest.feed_state import FeedState, ended
+from feedgate_ingest.feed_state import FeedState, connecting, ended
 from feedgate_ingest.metrics import IngestMetrics
 from feedgate_ingest.outlet import Outlet
 from feedgate_ingest.pauses import Attempts
@@ -59,6 +59,7 @@ class Session:
         self._tools = tools
         self._camera_changed = asyncio.Event()
         self._outlet: Outlet | None = None
+        self._failure: FeedError | None = None
         self._is_over = False
 
     def update(self, target: Target) -> None:
@@ -94,7 +95,7 @@ class Session:
 
     async def _attempt(self) -> None:
         tools = self._tools
-        self._say(FeedState(self._stream, Phase.CONNECTING, tools.clock.now_us()))
+        self._say(connecting(self._stream, tools.clock.now_us(), after=self._failure))
         run = self._new_run()
         try:
             await self._connect_and_play(run)
@@ -165,6 +166,7 @@ class Session:
 
     def _after(self, run: Run, failure: FeedError) -> None:
         tools = self._tools
+        self._failure = failure
         now_s = tools.clock.monotonic_s()
         lived_s = 0.0 if run.began_at_s is None else now_s - run.began_at_s
         pace = TREATMENTS[failure.reason].pace

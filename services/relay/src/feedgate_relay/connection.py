@@ -85,6 +85,10 @@ class RelayWebSocketProtocol(WebSocketsSansIOProtocol):
         self._settle()
         self.stop_keepalive()
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        if within_s <= 0:
+            self.close_sent = True
+            self.discard()
+            return
         if self.conn.state is State.OPEN:
             self.conn.send_close(code, reason)
             self.transport.write(b"".join(self.conn.data_to_send()))

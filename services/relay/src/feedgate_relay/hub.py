@@ -41,7 +41,7 @@ class StreamHub:
         self._clock = clock
         self._limits = limits
         self._metrics = metrics
-        self._deliveries: tuple[Delivery, ...] = ()
+        self._deliveries: dict[Delivery, None] = {}  # in the order they came
         self._last: Picture | None = None
         self._last_keyframe: Picture | None = None
         self._lost = True  # pictures are missing; the next one taken is a keyframe
@@ -58,10 +58,10 @@ class StreamHub:
         return None if self._init is None else self._init.codec
 
     def add(self, delivery: Delivery) -> None:
-        self._deliveries = (*self._deliveries, delivery)
+        self._deliveries[delivery] = None
 
     def remove(self, delivery: Delivery) -> None:
-        self._deliveries = tuple(other for other in self._deliveries if other is not delivery)
+        self._deliveries.pop(delivery, None)
 
     def forget_pictures(self) -> None:
         """Nobody may look now: keep no picture."""
@@ -92,7 +92,7 @@ class StreamHub:
     def deliver(self, picture: Picture) -> None:
         """Offer a picture to every viewer."""
         frame = SharedFrame(picture, self._clock.now_us)
-        for delivery in self._deliveries:
+        for delivery in tuple(self._deliveries):  # one may end while it is offered a picture
             delivery.offer(frame)
         if frame.stamped:
             latency_us = self._clock.now_us() - picture.received_at_us
@@ -132,7 +132,7 @@ class StreamHub:
         return picture
 
     def _tell_lost(self) -> None:
-        for delivery in self._deliveries:
+        for delivery in tuple(self._deliveries):
             delivery.lose_pictures()
 
     def _begin_run(self, unit: AccessUnit) -> None:

@@ -43,7 +43,10 @@ class Connection(Protocol):
         ...
 
     def end(self, code: int, reason: str, within_s: float) -> None:
-        """Send a close frame and discard, `within_s` later, what the viewer has not taken by then."""
+        """Send a close frame and discard, `within_s` later, what the viewer has not taken by then.
+
+        With 0 everything is discarded now, the close frame too.
+        """
         ...
 
 

@@ -273,10 +273,12 @@ class View:
         self._ended_s = self._clock.monotonic_s()
         self.end_reason = reason
         self.delivery.window = shut_window(Shut(code, reason))
+        # What the kernel has not taken yet would be shown after the notice: it is cut off in its middle.
+        drain_s = 0.0 if self.delivery.blocked else ABORT_AFTER_S
         self.delivery.cease()
-        self._tell(code, reason, sentence(reason))
         if self._media is not None:
-            self._media.end(close_code(reason), reason, ABORT_AFTER_S)
+            self._media.end(close_code(reason), reason, drain_s)
+        self._tell(code, reason, sentence(reason))
         if code != NOTICE_CODE_STOPPED or self._media is None:
             self._end_notices()
         self._on_ended(self)

@@ -14,6 +14,8 @@ from feedgate_kit.addresses import Address, RtspUrl
 
 MOST_HEAD_BYTES = 16 * 1024
 MOST_BODY_BYTES = 64 * 1024
+MOST_QUESTIONS = 3
+"""Without a login, with it, and once more if the camera's nonce has aged in between."""
 _AGENT = "feedgate-ingest"
 _ENCODING = "H264"
 _BUSY = frozenset({453, 503})  # not enough bandwidth, service unavailable
@@ -30,15 +32,18 @@ class _Response:
         return [value for each, value in self.headers if each == name]
 
 
-async def describe(source: PinnedSource, *, timeout_s: float) -> None:
-    """Return if the camera offers H.264 under this source, and from where it is.
+async def describe(source: PinnedSource, *, timeout_s: float) -> "DescribeConnection":
+    """The connection, if the camera offers H.264 under this source, and from where it is.
+
+    Keep it until the camera plays: servers that prepare a stream for whoever asks, and
+    drop it when nobody is left, answer 503 to who comes just then (GStreamer's does).
 
     Raises:
         FeedError: it does not, it wants to send us elsewhere, or it cannot be understood.
     """
     try:
         async with asyncio.timeout(timeout_s):
-            response = await _ask(source.url)
+            connection, response = await _ask(source.url)
     except TimeoutError:
         reason = Reason.TIMED_OUT
     except (asyncio.IncompleteReadError, ConnectionResetError, BrokenPipeError):
@@ -46,18 +51,22 @@ async def describe(source: PinnedSource, *, timeout_s: float) -> None:
     except OSError:
         reason = Reason.UNREACHABLE
     else:
-        _judge(response, _address(source.url))
-        return
+        try:
+            _judge(response, _address(source.url))
+        except FeedError:
+            connection.close()
+            raise
+        return connection
     # Outside the handlers: what stands behind an error may name the address.
     raise FeedError(reason)
 
 
-async def _ask(url: RtspUrl) -> _Response:
-    """The camera's last word to DESCRIBE, logged in if it asks for it."""
+async def _ask(url: RtspUrl) -> "tuple[DescribeConnection, _Response]":
+    """The camera's last word to DESCRIBE, logged in if it asks for it, and the open connection."""
     login = ""
-    connection = await _Connection.open(url)
+    connection = await DescribeConnection.open(url)
     try:
-        for sequence in range(1, 4):
+        for sequence in range(1, MOST_QUESTIONS + 1):
             try:
                 response = await connection.request(sequence, login)
             except asyncio.IncompleteReadError:
@@ -65,17 +74,18 @@ async def _ask(url: RtspUrl) -> _Response:
                     raise
                 # Some cameras hang up after 401 and expect the answer on a new connection.
                 connection.close()
-                connection = await _Connection.open(url)
+                connection = await DescribeConnection.open(url)
                 response = await connection.request(sequence, login)
             challenges = response.all("www-authenticate")
             if response.status != 401 or (login and not _is_stale(challenges)):
-                return response
+                break
             login = authorization(
                 challenges, url.username, url.password, method="DESCRIBE", uri=connection.target
             )
-        return response
-    finally:
+    except BaseException:
         connection.close()
+        raise
+    return connection, response
 
 
 def _is_stale(challenges: Sequence[str]) -> bool:
@@ -138,7 +148,7 @@ def _address(url: RtspUrl) -> Address:
     return url.address
 
 
-class _Connection:
+class DescribeConnection:
     """One TCP connection to the pinned address, for requests one after another."""
 
     def __init__(self, url: RtspUrl, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -147,7 +157,7 @@ class _Connection:
         self._writer = writer
 
     @classmethod
-    async def open(cls, url: RtspUrl) -> "_Connection":
+    async def open(cls, url: RtspUrl) -> "DescribeConnection":
         reader, writer = await asyncio.open_connection(url.host, url.port, limit=MOST_HEAD_BYTES)
         return cls(url, reader, writer)
 

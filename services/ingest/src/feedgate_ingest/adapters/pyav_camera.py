@@ -102,8 +102,14 @@ class PyAvCamera:
 
     async def play(self, source: PinnedSource, taker: PictureTaker) -> None:
         _check_credentials(source.url)
-        await describe(source, timeout_s=self._timeouts.describe_s)
-        await _Connection(source.url, taker, self._clock, self._pulse, self._timeouts, self._shuttle).run()
+        described = await describe(source, timeout_s=self._timeouts.describe_s)
+        try:
+            connection = _Connection(
+                source.url, taker, self._clock, self._pulse, self._timeouts, self._shuttle
+            )
+            await connection.run(on_playing=described.close)
+        finally:
+            described.close()
 
 
 class _Connection:
@@ -126,13 +132,15 @@ class _Connection:
         self._shuttle = shuttle
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._on_playing: Callable[[], None] = lambda: None
         self._failure: Exception | None = None
         self._hang_up = False  # set by the loop, seen by the thread after its next read
         self._pictures_read = 0  # counted by the thread
         self._pictures_taken = 0  # counted by the loop
 
-    async def run(self) -> None:
+    async def run(self, on_playing: Callable[[], None]) -> None:
         """Read until cancelled; ends when the container is closed, not before."""
+        self._on_playing = on_playing
         # A daemon, so that a camera in mid-read does not hold up the process's end.
         threading.Thread(target=self._read_guarded, name="camera", daemon=True).start()
         is_cancelled = False
@@ -149,6 +157,7 @@ class _Connection:
     # In the loop
 
     def _begin(self, track: Track) -> None:
+        self._on_playing()
         try:
             self._taker.began(track)
         except Exception as error:  # noqa: BLE001 - carried to whoever awaits `run`, whatever it is
@@ -200,6 +209,7 @@ class _Connection:
             container.close()
 
     def _open(self) -> av.container.InputContainer:
+        began_s = self._clock.monotonic_s()
         try:
             return av.open(
                 self._url.reveal(),
@@ -208,6 +218,8 @@ class _Connection:
             )
         except av.error.FFmpegError as error:
             reason = _opening_reason(error)
+        if self._clock.monotonic_s() - began_s >= self._timeouts.open_s:
+            reason = Reason.TIMED_OUT  # whatever FFmpeg calls it when it is interrupted
         # Outside the handler: FFmpeg's errors hold the URL, credentials and all.
         raise FeedError(reason)
 
