@@ -13,6 +13,7 @@ from rich.console import Console
 import bench.admission
 import bench.fanout
 import bench.ingest
+import bench.screen
 import bench.withdrawal
 from bench.figures import BenchError, Result
 from bench.report import show
@@ -77,6 +78,12 @@ def admission(json: Json = False) -> None:
         return bench.admission.measure()
 
     _run(measure(), json)
+
+
+@app.command()
+def screen(trials: Trials = 20, json: Json = False) -> None:
+    """Owner's call until the tile is covered in Chromium."""
+    _run(bench.screen.measure(trials), json)
 
 
 def _run(measuring: Coroutine[Any, Any, Result], as_json: bool) -> None:

@@ -26,9 +26,11 @@ class Child:
     """A Python module run as a process of its own while the block runs."""
 
     def __init__(self, module: str, settings: dict[str, Any] | None = None) -> None:
-        """Args:
-        module: whose `main` calls `obey`.
-        settings: what it is told first.
+        """Started on entering.
+
+        Args:
+            module: whose `main` calls `obey`.
+            settings: what it is told first.
         """
         self.module = module
         self.settings = settings or {}

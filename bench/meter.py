@@ -1,10 +1,16 @@
 """What a process used, as the kernel counts it."""
 
+import asyncio
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
+
+PARTS: Final = 5
+"""A measured time is cut into so many, for the spread."""
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -37,3 +43,37 @@ def rss_mib(pid: int) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     raise ProcessLookupError(pid)
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """CPU of some processes together, percent of one core."""
+
+    percent: float
+    parts: list[float]
+    """The same in each part of the time."""
+    began_ns: int  # monotonic
+    ended_ns: int
+
+    def spread_over(self, count: int) -> "Used":
+        """The same, divided by what it was used for."""
+        return Used(self.percent / count, [part / count for part in self.parts], self.began_ns, self.ended_ns)
+
+
+async def used_by(pids: Sequence[int], seconds: float) -> Used:
+    """What the processes use during the next seconds."""
+    began_ns = time.monotonic_ns()
+    readings = [[Reading.of(pid) for pid in pids]]
+    for part in range(1, PARTS + 1):
+        await asyncio.sleep(began_ns / 1e9 + part * seconds / PARTS - time.monotonic())
+        readings.append([Reading.of(pid) for pid in pids])
+    return Used(
+        _percent(readings[0], readings[-1]),
+        [_percent(earlier, later) for earlier, later in pairwise(readings)],
+        began_ns,
+        time.monotonic_ns(),
+    )
+
+
+def _percent(earlier: list[Reading], later: list[Reading]) -> float:
+    return sum(now.percent_since(then) for then, now in zip(earlier, later, strict=True))

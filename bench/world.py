@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -26,6 +26,9 @@ TICKETS_AT_ONCE: Final = 4
 CAMERA: Final = CameraSettings(clip=True, cameras=1, user="bench", password="simulated-only")  # noqa: S106 - of a camera that lives for a minute
 """1080p25, H.264 at 2.5 Mb/s, one keyframe a second, each picture written in 8 pieces."""
 
+SCREEN_CAMERA: Final = replace(CAMERA, size="1280x720", kbps=2000)
+"""What the demo's camera sends: a browser without a graphics processor shows it at its rate."""
+
 
 def camera_in_words(settings: CameraSettings) -> str:
     """For a reader who wants to repeat it."""
@@ -48,7 +51,7 @@ class World:
     """Somebody for every part that a person plays."""
 
     def __init__(self, people: Sequence[People]) -> None:
-        """Args: people: the same, once with each operator."""
+        """The same people several times, each time with another operator."""
         self.people = people
         self.owner = people[0]
 
@@ -78,8 +81,8 @@ class World:
 
     async def withdraw(self, opened: Opened) -> int:
         """The owner stops sharing. When the request was sent, on the monotonic clock, in nanoseconds."""
-        await self.owner.cast.owner()  # a token at hand, and below a connection: neither belongs to the call
-        await self.owner.http.get("/readyz")
+        # A token and a connection at hand: neither belongs to the call.
+        await self.owner.call(self.owner.cast.owner, "GET", "/registry/v1/agencies")
         called_ns = time.monotonic_ns()
         await self.owner.withdraw(opened.authorisation_id)
         return called_ns
@@ -91,8 +94,7 @@ async def development_issuer() -> AsyncIterator[DevelopmentIssuer]:
         yield issuer
 
 
-@asynccontextmanager
-async def people_of(issuer: DevelopmentIssuer, http: httpx.AsyncClient, pool: str) -> AsyncIterator[World]:
+def people_of(issuer: DevelopmentIssuer, http: httpx.AsyncClient, agency: str, pool: str) -> World:
     """The issuer's people, who speak through `http`."""
     person = issuer.person
     cast = Cast(
@@ -102,10 +104,10 @@ async def people_of(issuer: DevelopmentIssuer, http: httpx.AsyncClient, pool: st
         developer=person("agency-system").token_source(),
     )
     casts = [cast, replace(cast, operator=person("second-operator").token_source())]
-    yield World([People(http, each, agency=AGENCY, pool=pool) for each in casts])
+    return World([People(http, each, agency=agency, pool=pool) for each in casts])
 
 
-def box_settings(issuer: DevelopmentIssuer) -> Mapping[str, Any]:
+def box_settings(issuer: DevelopmentIssuer) -> dict[str, Any]:
     """What a process of services is told to believe."""
     return {
         "issuers": [

@@ -1,10 +1,9 @@
 """Carries records of some topics from one embedded bus to another, over a Unix socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from bench.under_test.parcels import ParcelReader, pack
 from feedgate_kit.bus.embedded import EmbeddedBus
@@ -67,16 +66,6 @@ class Bridge(asyncio.Protocol):
         async for record in await self._bus.media_feed(ACCESS_UNITS).open_tail(stream):
             on_picture(record)
             self.send(ACCESS_UNITS, record)
-
-
-@asynccontextmanager
-async def carried(works: Iterable[Any]) -> AsyncIterator[None]:
-    """Run these while the block runs; one that fails ends the process's work with its error."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work) for work in works]
-        yield
-        for task in tasks:
-            task.cancel()
 
 
 async def listen(path: Path, bridge: Bridge) -> asyncio.AbstractServer:

@@ -7,8 +7,7 @@ comes, as a relay's tail does.
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pydantic import SecretStr
 
 from bench.child import obey
+from bench.under_test.work import carried
 from feedgate_contracts.camera.v1.camera_pb2 import SHARING_ON, CameraState
 from feedgate_contracts.demand.v1.demand_pb2 import StreamDemanded
 from feedgate_contracts.feed.v1.feed_pb2 import FEED_PHASE_LIVE, FeedState
@@ -69,7 +69,7 @@ class Ingest:
             case "start":
                 return await self._start(**given)
             case "demand":
-                await self._stack.enter_async_context(_running([self._demand()]))
+                await self._stack.enter_async_context(carried([self._demand()]))
                 return None
             case "live":
                 return len(self._live)
@@ -105,7 +105,7 @@ class Ingest:
         works = [self._beat(), self._listen()]
         if kafka_bootstrap is None:  # whoever follows a Kafka topic does so in another process
             works += [self._follow(f"{camera_id}/original") for camera_id in self._cameras]
-        await self._stack.enter_async_context(_running(works))
+        await self._stack.enter_async_context(carried(works))
         await self._stack.enter_async_context(self._service.lifespan())
 
     async def _beat(self) -> None:
@@ -137,15 +137,6 @@ class Ingest:
     async def _follow(self, stream: str) -> None:
         async for _ in await self._bus.media_feed(ACCESS_UNITS).open_tail(stream):
             pass
-
-
-@asynccontextmanager
-async def _running(works: list[Any]) -> AsyncIterator[None]:
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work) for work in works]
-        yield
-        for task in tasks:
-            task.cancel()
 
 
 async def _no_token() -> str:

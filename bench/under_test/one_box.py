@@ -1,4 +1,4 @@
-"""All services in one process on the embedded backs: what `feedgate up` runs."""
+"""All services in one process on the embedded backs: what `feedgate up` runs, with the demo's page beside it."""
 
 import asyncio
 import sys
@@ -10,33 +10,56 @@ from typing import Any
 import uvloop
 
 from bench.child import obey
+from bench.under_test.work import until_ready
 from feedgate.composition import one_box
 from feedgate.data_folder import open_data_folder
 from feedgate.settings import UpSettings
 from feedgate_kit.agencies import Agency
 from feedgate_kit.clock import SystemClock
-from feedgate_kit.composition import Composition
-from feedgate_kit.identity import IssuerConfig
+from feedgate_kit.identity import IssuerConfig, TokenVerifier
 from feedgate_kit.listening import Listen, address_of, open_listener
 from feedgate_kit.server import running
 from feedgate_kit.telemetry import configure_logging
+from feedgate_tools.demo.page_routes import OneUseCode, PageSession, create_page_app
 
-READY_WITHIN_S = 30.0
+
+class OfferedPage:
+    """A `PageStory`: the page is given what the bench has opened."""
+
+    def __init__(self) -> None:
+        self.code = OneUseCode()
+        self._session: PageSession
+
+    def offer(self, session: PageSession) -> str:
+        """Show this from now on; the code that opens the page, empty once it is open."""
+        self._session = session
+        return self.code.text
+
+    async def session(self) -> PageSession:
+        return self._session
+
+    async def begin_again(self) -> PageSession:
+        return self._session
 
 
 async def main() -> None:
     async with AsyncExitStack() as stack:
+        page = OfferedPage()
 
         async def handle(command: str, given: dict[str, Any]) -> Any:
-            if command != "start":
-                raise ValueError(f"command `{command}`")
-            return await _start(stack, **given)
+            match command:
+                case "start":
+                    return await _start(stack, page, **given)
+                case "offer-page":
+                    return page.offer(PageSession(**given))
+            raise ValueError(f"command `{command}`")
 
         await obey(handle)
 
 
 async def _start(
     stack: AsyncExitStack,
+    page: OfferedPage,
     *,
     issuers: list[dict[str, Any]],
     agency: dict[str, str],
@@ -55,26 +78,24 @@ async def _start(
     )
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="feedgate-bench-")))
     data = stack.enter_context(open_data_folder(folder))
+    clock = SystemClock()
+    believed = [IssuerConfig.model_validate(issuer) for issuer in issuers]
+    verifier = await stack.enter_async_context(TokenVerifier(believed, clock))
     box = await stack.enter_async_context(
         one_box(
             data,
             settings,
-            issuers=[IssuerConfig.model_validate(issuer) for issuer in issuers],
+            issuers=believed,
             agencies={agency["id"]: Agency(**agency)},
-            clock=SystemClock(),
+            clock=clock,
+            extra={"demo": create_page_app(page, page.code, verifier, clock)},
         )
     )
     served = await stack.enter_async_context(
         running(box, settings.public_listen, settings.internal_listen, shutdown_s=2.0)
     )
-    await _until_ready(box)
+    await until_ready(box.waiting_for)
     return {"origin": served.public.origin, "internal": served.internal.origin}
-
-
-async def _until_ready(box: Composition) -> None:
-    async with asyncio.timeout(READY_WITHIN_S):
-        while box.waiting_for():
-            await asyncio.sleep(0.05)
 
 
 if __name__ == "__main__":

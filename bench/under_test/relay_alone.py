@@ -9,7 +9,8 @@ from typing import Any
 import uvloop
 
 from bench.child import obey
-from bench.under_test.bridge import Bridge, carried, listen
+from bench.under_test.bridge import Bridge, listen
+from bench.under_test.work import carried, until_ready
 from feedgate_kit.bus.embedded import EmbeddedBus
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.identity import IssuerConfig, TokenVerifier
@@ -37,10 +38,7 @@ class _Relay:
             case "start":
                 return await self._start(**given)
             case "ready":
-                async with asyncio.timeout(30):
-                    while self._service.readiness.waiting_for():
-                        await asyncio.sleep(0.05)
-                return None
+                return await until_ready(self._service.readiness.waiting_for)
         raise ValueError(f"command `{command}`")
 
     async def _start(

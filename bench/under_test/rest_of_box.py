@@ -24,7 +24,8 @@ import feedgate_access_policy.app
 import feedgate_ingest.app
 import feedgate_registry.app
 from bench.child import obey
-from bench.under_test.bridge import STATE_TOPICS, Bridge, call, carried
+from bench.under_test.bridge import STATE_TOPICS, Bridge, call
+from bench.under_test.work import carried, until_ready
 from feedgate_access_policy.ports import AccessPolicyPorts
 from feedgate_access_policy.settings import AccessPolicySettings
 from feedgate_access_policy.ticket import load_ticket_keys
@@ -123,9 +124,7 @@ class _Rest:
         box = compose("rest", [registry, access_policy, ingest])
         free = Listen("127.0.0.1", 0)
         served = await self._stack.enter_async_context(running(box, free, free, shutdown_s=2.0))
-        async with asyncio.timeout(30):
-            while box.waiting_for():
-                await asyncio.sleep(0.05)
+        await until_ready(box.waiting_for)
         return {"origin": served.public.origin, "internal": served.internal.origin}
 
     async def _database(self, path: Path, name: str, package: str) -> Database:

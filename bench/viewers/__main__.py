@@ -1,7 +1,7 @@
-"""A process of viewers that does as its parent says: `bench.child`."""
+"""A process of viewers that does as its parent says: `bench.audience`."""
 
 import asyncio
-import time
+from collections.abc import Callable
 from typing import Any
 
 import uvloop
@@ -12,33 +12,24 @@ from bench.viewers.crowd import Crowd
 
 async def main() -> None:
     crowd = Crowd()
+    answers: dict[str, Callable[..., Any]] = {
+        "fewest": crowd.fewest_pictures,
+        "forget": crowd.forget_pictures,
+        "between": crowd.pictures_between,
+        "seen": crowd.seen,
+        "leases": crowd.leases,
+        "leave": crowd.leave,
+    }
 
     async def handle(command: str, given: dict[str, Any]) -> Any:
         match command:
             case "start":
                 return None
             case "open":
-                await crowd.open(**given)
-                return None
-            case "fewest":
-                return crowd.fewest_pictures()
-            case "forget":
-                crowd.forget_pictures()
-                return time.monotonic_ns()
-            case "between":
-                return crowd.pictures_between(**given)
-            case "after-stop":
-                return await crowd.after_stop(**given)
-            case "pictures":
-                return crowd.pictures()
-            case "notices":
-                return crowd.notices()
-            case "leases":
-                return crowd.leases()
-            case "close":
-                crowd.close()
-                return None
-        raise ValueError(f"command `{command}`")
+                return await crowd.open(**given)
+            case "ending":
+                return await crowd.ending(**given)
+        return answers[command](**given)
 
     await obey(handle)
 

@@ -57,7 +57,7 @@ class Crowd:
             for viewer in self.readers
         )
 
-    async def after_stop(self, called_ns: int, within_s: float) -> dict[str, Any]:
+    async def ending(self, called_ns: int, within_s: float) -> dict[str, Any]:
         """What became of everybody after the owner's call.
 
         Args:
@@ -80,7 +80,7 @@ class Crowd:
             "stalled_pictures": [len(viewer.sequences) for viewer in self.stalled],
         }
 
-    def pictures(self) -> list[dict[str, list[int]]]:
+    def seen(self) -> list[dict[str, list[int]]]:
         """Every picture of every reader."""
         return [
             {"sequences": viewer.sequences.tolist(), "received_ns": viewer.received_ns.tolist()}
@@ -90,11 +90,7 @@ class Crowd:
     def leases(self) -> int:
         return sum(viewer.leases for viewer in self.readers)
 
-    def notices(self) -> list[list[str]]:
-        """What each reader was told, in order."""
-        return [viewer.notices for viewer in self.readers]
-
-    def close(self) -> None:
+    def leave(self) -> None:
         for viewer in [*self.readers, *self.stalled]:
             viewer.close()
         self.readers, self.stalled = [], []

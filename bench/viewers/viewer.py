@@ -30,10 +30,9 @@ class Viewer:
     """Looks on until it is told `stopped`."""
 
     def __init__(self, *, reads: bool = True) -> None:
-        """Args: reads: whether it ever reads its media socket by itself."""
+        """Not there yet: `open` it. One that does not read is drained at its end."""
         self.stop: Stop | None = None
         self.stopped = asyncio.Event()
-        self.notices: list[str] = []
         self.leases = 0
         # Three columns of one table, a row for each picture.
         self.sequences = array("q")
@@ -103,9 +102,7 @@ class Viewer:
                 self._hello.set_result(message)
             case "lease":
                 self.leases += 1
-            case "notice":
-                self.notices.append(f"{message['code']}:{message['reason']}")
-                if message["code"] == "stopped":
-                    at = datetime.fromisoformat(message["at"]) + MILLISECOND
-                    self.stop = Stop(now_ns, round(at.timestamp() * 1_000_000))
-                    self.stopped.set()
+            case "notice" if message["code"] == "stopped":
+                at = datetime.fromisoformat(message["at"]) + MILLISECOND
+                self.stop = Stop(now_ns, round(at.timestamp() * 1_000_000))
+                self.stopped.set()

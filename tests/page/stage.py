@@ -20,7 +20,6 @@ class Stage:
     relay: ScriptedRelay
     page: Page
     screen: Compositor
-    faults: list[str]
 
     async def live(self, code: str = "started") -> ScriptedView:
         """The next view, with its pictures on the screen."""
@@ -66,6 +65,22 @@ async def box_of(page: Page, selector: str) -> Box:
 
 
 @asynccontextmanager
+async def opened(browser: Browser, url: str, **context_options: Any) -> AsyncIterator[tuple[Page, Compositor]]:
+    """A page and its tile's screen. A fault in the page's code fails the test."""
+    context = await browser.new_context(**context_options)
+    page = await context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda said: faults.append(said.text) if "Content Security" in said.text else None)
+    await page.goto(url)
+    session = await context.new_cdp_session(page)
+    async with watching(session, await box_of(page, "#tile")) as screen:
+        yield page, screen
+    await context.close()
+    assert not faults
+
+
+@asynccontextmanager
 async def stage(
     browser: Browser,
     *,
@@ -74,20 +89,10 @@ async def stage(
     color_scheme: Literal["light", "dark"] = "light",
     ticket_problem: dict[str, Any] | None = None,
 ) -> AsyncIterator[Stage]:
-    """Open the demo's page by its link. A fault in its code fails the test."""
-    async with scripted_relay(ticket_problem) as relay:
-        context = await browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=color_scheme
-        )
-        page = await context.new_page()
-        faults: list[str] = []
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on(
-            "console", lambda said: faults.append(said.text) if "Content Security" in said.text else None
-        )
-        await page.goto(relay.url)
-        session = await context.new_cdp_session(page)
-        async with watching(session, await box_of(page, "#tile")) as screen:
-            yield Stage(relay, page, screen, faults)
-        await context.close()
-        assert not faults
+    """Open the demo's page by its link, on a scripted relay."""
+    size = {"width": width, "height": height}
+    async with (
+        scripted_relay(ticket_problem) as relay,
+        opened(browser, relay.url, viewport=size, color_scheme=color_scheme) as (page, screen),
+    ):
+        yield Stage(relay, page, screen)

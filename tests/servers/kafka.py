@@ -7,7 +7,7 @@ import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
-from tests.servers.detour import Detour
+from tests.servers.detour import KafkaDetour
 from tests.servers.machine import KAFKA_JARS
 from tests.servers.ports import free_port
 from tests.servers.process import ServerProcess
@@ -59,7 +59,7 @@ class KafkaBroker:
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
-        self.detour = Detour()
+        self.detour = KafkaDetour()
         """Another way to it, for clients whose requests are to be held back."""
         self.folder = folder
         properties = folder / "server.properties"

@@ -2,6 +2,7 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -10,9 +11,11 @@ import pytest
 from feedgate_access_policy.app import PACKAGE, Assembled, assemble
 from feedgate_access_policy.bases_source import PACKS
 from feedgate_access_policy.database_watch import DatabaseWatch
+from feedgate_access_policy.grant import Grant
 from feedgate_access_policy.ports import AccessPolicyPorts
 from feedgate_access_policy.settings import AccessPolicySettings
 from feedgate_access_policy.ticket import TicketKeys
+from feedgate_access_policy.upkeep import Reviews
 from feedgate_contracts.audit.v1.audit_pb2 import AuditRecord
 from feedgate_contracts.camera.v1 import camera_pb2
 from feedgate_contracts.grant.v1 import grant_pb2
@@ -242,3 +245,29 @@ async def test_a_pseudonym_that_means_two_people_lets_neither_act_as_the_other(
     answer = await (await stand.operator("otto")).post("/access-policy/v1/incidents", json=body)
     assert answer.status_code == 409
     assert answer.json()["type"] == "urn:feedgate:problem:pseudonym-taken"
+
+
+async def test_a_review_that_failed_is_made_up_for_at_the_next_start() -> None:
+    class Desk:
+        def __init__(self) -> None:
+            self.reviewed: list[str] = []
+            self.failures = 1
+
+        async def cameras_to_review(self) -> set[str]:
+            return {"camera-1"}
+
+        async def review(self, camera_id: str) -> list[Grant]:
+            if self.failures:
+                self.failures -= 1
+                raise ConnectionRefusedError
+            self.reviewed.append(camera_id)
+            return []
+
+    cameras, desk, reviews = SimpleNamespace(caught_up=asyncio.Event()), Desk(), Reviews()
+    cameras.caught_up.set()
+    with pytest.raises(ConnectionRefusedError):
+        await reviews.run(cameras, desk)  # type: ignore[arg-type]  # what it uses of a desk
+    second = asyncio.create_task(reviews.run(cameras, desk))  # type: ignore[arg-type]  # as above
+    await eventually(lambda: desk.reviewed == ["camera-1"])
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)

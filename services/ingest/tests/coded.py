@@ -3,6 +3,8 @@
 from feedgate_ingest.picture import Picture, Track
 
 SPS = bytes.fromhex("6742c01edb0280bfe5c044000003000400000300ca3c58b9e0")  # 640x360, baseline, by x264
+# 640x360, main profile, two pictures shown later than one sent after them, by x264
+REORDERED_SPS = bytes.fromhex("674d401eeca05017fcb0800000030080000019078b16cb")
 PPS = bytes.fromhex("68cb83cb20")
 SEI = b"\x06\x05\x04seal"
 AUD = b"\x09\xf0"
@@ -21,17 +23,14 @@ def picture(
     number: int,
     nal_units: tuple[bytes, ...] = DELTA,
     *,
-    dts: int | None = -1,
-    pts: int | None = -1,
+    time: int | None = -1,
     received_at_us: int | None = None,
     camera_time_us: int = 0,
 ) -> Picture:
     """The picture that a camera without B-pictures sends as its `number`th."""
-    due = number * STEP if dts == -1 else dts
     return Picture(
         nal_units,
-        due,
-        due if pts == -1 else pts,
+        number * STEP if time == -1 else time,
         RECEIVED_US + number * 40_000 if received_at_us is None else received_at_us,
         camera_time_us,
     )

@@ -126,27 +126,42 @@ def test_a_stop_is_forgotten_by_the_runs_after_it() -> None:
 )
 def test_no_receive_time_is_late_by_the_stall_or_more(steps: list[tuple[str, float]]) -> None:
     """Pictures lie in a socket while a process runs and stops; what it stamps is honest."""
-    reader = Reader()
-    reader.runs(0.1)
-    arrived_us: list[int] = []  # of pictures whose first bytes lie in the socket or were read
-    given = 0
-    asked_s = reader.clock.monotonic_s()
+    socket = Socket(Reader())
+    socket.reader.runs(0.1)  # opening
     with suppress(FeedError):  # the run is over, which is honest too
         for step, seconds in steps:
-            if step == "stops":
-                reader.stops(seconds)
-                continue
-            if step == "arrives while stopped":
-                arrived_us.append(reader.clock.now_us())
-                reader.stops(seconds)
-                continue
-            if step == "runs":
-                reader.runs(seconds)
-            else:
-                arrived_us.append(reader.clock.now_us())
-            # The process runs now: it reads on until only the picture under way is left.
-            while given < len(arrived_us) - 1:
-                stamped_us = reader.arrivals.received(asked_s)
-                assert stamped_us - arrived_us[given] < STALL_S * MICROSECONDS
-                given += 1
-                asked_s = reader.clock.monotonic_s()
+            match step:
+                case "stops":
+                    socket.reader.stops(seconds)
+                case "arrives while stopped":
+                    socket.receive()
+                    socket.reader.stops(seconds)
+                case "arrives":
+                    socket.receive()
+                    socket.drain()
+                case _:
+                    socket.drain()
+                    socket.reader.runs(seconds)
+
+
+@dataclass
+class Socket:
+    """Pictures that came, and a reader that reads whenever it runs."""
+
+    reader: Reader
+
+    def __post_init__(self) -> None:
+        self.arrived_us: list[int] = []  # first bytes of each
+        self.given = 0
+        self.asked_s = self.reader.clock.monotonic_s()
+
+    def receive(self) -> None:
+        self.arrived_us.append(self.reader.clock.now_us())
+
+    def drain(self) -> None:
+        """Read on until only the picture under way is left; each must be stamped honestly."""
+        while self.given < len(self.arrived_us) - 1:
+            stamped_us = self.reader.arrivals.received(self.asked_s)
+            assert stamped_us - self.arrived_us[self.given] < STALL_S * MICROSECONDS
+            self.given += 1
+            self.asked_s = self.reader.clock.monotonic_s()

@@ -17,6 +17,7 @@ from services.ingest.tests.coded import (
     KEY,
     PPS,
     RECEIVED_US,
+    REORDERED_SPS,
     SEI,
     SPS,
     STEP,
@@ -145,23 +146,29 @@ def test_camera_time_is_passed_on_and_marked() -> None:
     ]
 
 
-def test_b_pictures_keep_their_order_of_presentation() -> None:
+def test_pictures_shown_in_another_order_are_decoded_in_the_order_they_came() -> None:
+    track = Track((REORDERED_SPS, PPS))
     played = Played().play(
-        picture(0, KEY, dts=0, pts=STEP),
-        picture(1, dts=STEP, pts=4 * STEP),
-        picture(2, dts=2 * STEP, pts=2 * STEP),
+        picture(0, (IDR,), time=0),
+        picture(1, time=3 * STEP),
+        picture(2, time=1 * STEP),
+        picture(3, time=2 * STEP),
+        track=track,
     )
-    assert [(unit.dts, unit.pts) for unit in played.units] == [
-        (0, STEP),
-        (STEP, 4 * STEP),
-        (2 * STEP, 2 * STEP),
-    ]
+    assert [(unit.dts // STEP, unit.pts // STEP) for unit in played.units] == [(0, 2), (1, 5), (2, 3), (3, 4)]
+
+
+def test_a_format_whose_order_is_another_one_is_another_run() -> None:
+    played = Played().play(picture(0, KEY), picture(1))
+    with pytest.raises(FeedError) as caught:
+        played.run.take(picture(2, (REORDERED_SPS, PPS, IDR)))
+    assert caught.value.reason is Reason.FORMAT_CHANGED
 
 
 def test_time_that_steps_ends_the_run_and_is_not_mended() -> None:
     played = Played().play(picture(0, KEY), picture(1))
     with pytest.raises(FeedError) as caught:
-        played.run.take(picture(2, dts=STEP // 2))
+        played.run.take(picture(2, time=STEP // 2))
     assert caught.value.reason is Reason.CAMERA_CLOCK_STEPPED
     assert len(played.units) == 2
 

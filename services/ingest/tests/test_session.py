@@ -67,8 +67,8 @@ async def test_a_reader_that_did_not_run_connects_anew_without_a_pause(yard: Yar
 @pytest.mark.parametrize(
     ("pictures", "reason"),
     [
-        pytest.param([picture(1, DELTA, dts=-STEP)], "camera_clock_stepped", id="time goes back"),
-        pytest.param([picture(1, DELTA, dts=10_000_000)], "camera_clock_stepped", id="time jumps"),
+        pytest.param([picture(1, DELTA, time=-STEP)], "camera_clock_stepped", id="time goes back"),
+        pytest.param([picture(1, DELTA, time=10_000_000)], "camera_clock_stepped", id="time jumps"),
     ],
 )
 async def test_pictures_that_break_the_run_end_it(yard: Yard, pictures: list[Picture], reason: str) -> None:

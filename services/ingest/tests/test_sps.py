@@ -1,6 +1,7 @@
 """Size and codec string are read from parameter sets as real encoders write them."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 import av
 import pytest
@@ -19,6 +20,7 @@ def encoded_sps(width: int, height: int, **options: str) -> bytes:
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height, context.pix_fmt = width, height, options.pop("pix_fmt", "yuv420p")
     context.options = {"preset": "ultrafast", **options}
+    context.time_base = Fraction(1, 25)
     frame = av.VideoFrame(width, height, context.pix_fmt)
     units = list(_units(context, frame))
     return next(unit for unit in units if nal_type(unit) == NalType.SPS)
@@ -49,6 +51,32 @@ def test_the_size_is_that_of_the_encoder(width: int, height: int) -> None:
 def test_every_profile_is_read(options: dict[str, str]) -> None:
     seen = read_sps(encoded_sps(1280, 720, **options))
     assert (seen.width, seen.height) == (1280, 720)
+
+
+@pytest.mark.parametrize(
+    ("options", "reordered"),
+    [
+        pytest.param({"bf": "0"}, 0, id="none"),
+        pytest.param({"bf": "2", "x264-params": "b-pyramid=none"}, 1, id="B-pictures"),
+        pytest.param(
+            {"bf": "3", "x264-params": "b-pyramid=normal:nal-hrd=cbr:vbv-maxrate=900:vbv-bufsize=900"},
+            2,
+            id="a pyramid of them, after buffer parameters",
+        ),
+        pytest.param(
+            {"bf": "2", "x264-params": "b-pyramid=none:sar=4/3:videoformat=pal:colorprim=bt709:chromaloc=1"},
+            1,
+            id="after everything else that can stand there",
+        ),
+    ],
+)
+def test_how_many_pictures_are_shown_later_is_known(options: dict[str, str], reordered: int) -> None:
+    assert read_sps(encoded_sps(640, 360, **options)).reordered == reordered
+
+
+def test_an_encoder_that_does_not_say_sends_none() -> None:
+    no_vui = bytes.fromhex("6742001ee901405ff2e0")
+    assert read_sps(no_vui).reordered == 0
 
 
 def test_the_codec_string_is_profile_constraints_and_level() -> None:

@@ -15,7 +15,10 @@ class UpSettings(ServiceSettings):
     model_config = settings_of("up")
 
     bus: Literal["embedded", "kafka"] = "embedded"
-    """Always the embedded one."""
+    """Always this one: neither it nor `KAFKA_BOOTSTRAP` nor `DATABASE_URL` can be set."""
+
+    public_origin: str = "http://127.0.0.1:8080"
+    """What browsers see: scheme, host and port without a path. Left out: where the box listens in fact."""
 
     skew_s: float = Field(default=0.0, ge=0, le=5)
     """One process has one clock."""

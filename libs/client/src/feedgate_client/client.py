@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import httpx
 
+from feedgate_client.address import is_loopback
+from feedgate_client.errors import ClientError
 from feedgate_client.events import HttpFrameEvents, Token, refusal_of
 from feedgate_client.view import View
 
@@ -14,16 +16,21 @@ from feedgate_client.view import View
 class FeedgateClient:
     """One account's way in. Use it as an async context manager, or `close` it."""
 
-    def __init__(self, base_url: str, token: Token) -> None:
+    def __init__(
+        self, base_url: str, token: Token, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         """Speak to one Feedgate on behalf of one account.
 
         Args:
             base_url: the public origin, `https://host`.
             token: called for a valid access token before each request.
+            transport: how HTTP requests travel, where not as usual: own certificates, tests.
         """
         self.base_url = base_url
         self.token = token
-        self._http = httpx.AsyncClient(base_url=base_url)
+        self._http = httpx.AsyncClient(
+            base_url=base_url, transport=transport, trust_env=not is_loopback(base_url)
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -41,7 +48,7 @@ class FeedgateClient:
 
         Args:
             last_event_id: where an earlier iteration stopped; None for new events only.
-            retries: how often in a row the connection may break before it is an error.
+            retries: how often in a row the relay may not be reached before it is an error.
         """
         return HttpFrameEvents(self._http, self.token, last_event_id, retries)
 
@@ -51,6 +58,7 @@ class FeedgateClient:
 
         Raises:
             RefusedError: no ticket was given, or the relay did not take it.
+            ClientError: Feedgate cannot be reached.
         """
 
         async def take_ticket() -> dict[str, Any]:
@@ -68,9 +76,15 @@ class FeedgateClient:
 
         Raises:
             RefusedError: with the reasons in `problem`.
+            ClientError: Feedgate cannot be reached.
         """
         headers = {"Authorization": f"Bearer {await self.token()}"}
-        answer = await self._http.post(f"/access-policy/v1/grants/{grant_id}/tickets", headers=headers)
+        try:
+            answer = await self._http.post(
+                f"/access-policy/v1/grants/{grant_id}/tickets", headers=headers
+            )
+        except httpx.TransportError as error:
+            raise ClientError(f"no ticket could be asked for: {error!r}") from error
         if answer.status_code != httpx.codes.CREATED:
             raise refusal_of(answer)
         ticket: dict[str, Any] = answer.json()

@@ -3,13 +3,15 @@
 import asyncio
 import base64
 import json
+import logging
+import random
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from typing import Any, Final, Protocol
 
 import httpx
 from aiokafka import AIOKafkaConsumer
+from google.protobuf.message import DecodeError
 
 from feedgate_client.errors import ClientError, RefusedError
 from feedgate_contracts.frame.v1.frame_pb2 import FrameEvent
@@ -17,30 +19,40 @@ from feedgate_contracts.frame.v1.frame_pb2 import FrameEvent
 Token = Callable[[], Awaitable[str]]
 """Gives a token that is valid now; called again for every connection."""
 
-REMEMBERED_GROUPS = 10_000
+REMEMBERED_EVENTS: Final = 10_000
+FIRST_PAUSE_S: Final = 0.2
+LONGEST_PAUSE_S: Final = 10.0
+SILENT_AFTER_S: Final = 45.0
+"""The relay says something at least every 15 s."""
+
+TRY_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+logger = logging.getLogger(__name__)
 
 
 class EventSource(Protocol):
-    """Anything that yields frame events and can say where to go on."""
+    """Anything that yields frame events."""
 
     def __aiter__(self) -> AsyncIterator[FrameEvent]: ...
 
 
-class _Repeats:
+class Repeats:
     """Recognises what two relays, or one after a restart, reported twice."""
 
-    def __init__(self) -> None:
-        self._seen: OrderedDict[Any, None] = OrderedDict()
+    def __init__(self, remembered: int = REMEMBERED_EVENTS) -> None:
+        self._remembered = remembered
+        self._seen: OrderedDict[Hashable, None] = OrderedDict()
 
     def is_new(self, event: FrameEvent) -> bool:
-        key: Any = event.event_id
+        """Whether nothing that says the same was asked about before: the same event, or the same GOP."""
+        key: Hashable = event.event_id
         if event.HasField("group_of_pictures") and event.group_of_pictures.pictures:
             group = event.group_of_pictures
             key = (event.grant_id, group.run, group.pictures[0].sequence)
         if key in self._seen:
             return False
         self._seen[key] = None
-        if len(self._seen) > REMEMBERED_GROUPS:
+        if len(self._seen) > self._remembered:
             self._seen.popitem(last=False)
         return True
 
@@ -51,7 +63,8 @@ async def kafka_frame_events(
     """An agency's frame events from its own topic.
 
     A record counts as handled when the next one is asked for; what was not
-    comes again after a restart.
+    comes again after a restart. A record that is no frame event is logged and
+    passed over.
 
     Args:
         bootstrap_servers: `host:port` of the brokers.
@@ -68,11 +81,11 @@ async def kafka_frame_events(
         **consumer_options,
     )
     await consumer.start()
-    repeats = _Repeats()
+    repeats = Repeats()
     try:
         async for record in consumer:
-            event = FrameEvent.FromString(record.value)
-            if repeats.is_new(event):
+            event = _readable(record.value, f"{record.topic}/{record.partition}/{record.offset}")
+            if event is not None and repeats.is_new(event):
                 yield event
             await consumer.commit()
     finally:
@@ -88,62 +101,95 @@ class HttpFrameEvents:
     """
 
     def __init__(
-        self, http: httpx.AsyncClient, token: Token, last_event_id: str | None, retries: int
+        self,
+        http: httpx.AsyncClient,
+        token: Token,
+        last_event_id: str | None,
+        retries: int,
+        *,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._http = http
         self._token = token
         self._retries = retries
-        self._repeats = _Repeats()
+        self._pause = pause
+        self._repeats = Repeats()
+        self._failures = 0
         self.last_event_id = last_event_id
         self.connected = asyncio.Event()
 
     async def __aiter__(self) -> AsyncIterator[FrameEvent]:
-        """Frame events, each once.
+        """Frame events, each once. One counts as handled when the next is asked for.
 
         Raises:
-            RefusedError: this account may not read them.
-            ClientError: the connection broke more often than allowed without one event between.
+            RefusedError: this account may not read them, or `last_event_id` is older than what is kept.
+            ClientError: the relay was not reached more often in a row than allowed.
         """
-        broken = 0
         while True:
-            with suppress(httpx.TransportError):
+            try:
                 async for event in self._one_connection():
-                    broken = 0
                     yield event
-            broken += 1
-            if broken > self._retries:
-                raise ClientError(f"the event stream broke {broken} times in a row")
+            except (_UnavailableError, httpx.TransportError) as error:
+                self._failures += 1
+                if self._failures > self._retries:
+                    raise ClientError(f"no event stream after {self._failures} attempts in a row") from error
+            # An orderly end is the relay's way too: the token's time is over, or it restarts.
+            longest_s = min(FIRST_PAUSE_S * 2**self._failures, LONGEST_PAUSE_S)
+            await self._pause(longest_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads many clients
 
     async def _one_connection(self) -> AsyncIterator[FrameEvent]:
         headers = {"Authorization": f"Bearer {await self._token()}", "Accept": "text/event-stream"}
         if self.last_event_id is not None:
             headers["Last-Event-ID"] = self.last_event_id
-        timeout = httpx.Timeout(10.0, read=45.0)  # the relay says something at least every 15 s
+        timeout = httpx.Timeout(10.0, read=SILENT_AFTER_S)
         async with self._http.stream("GET", "/relay/v1/events", headers=headers, timeout=timeout) as answer:
+            if answer.status_code in TRY_AGAIN:
+                raise _UnavailableError(f"status {answer.status_code}")
             if answer.status_code != httpx.codes.OK:
                 await answer.aread()
                 raise refusal_of(answer)
             self.connected.set()
             async for event_id, data in _server_sent_events(answer):
-                event = FrameEvent.FromString(base64.b64decode(json.loads(data)["value"]))
-                if self._repeats.is_new(event):
+                self._failures = 0
+                event = _event_of(data, event_id) if data else None
+                if event is not None and self._repeats.is_new(event):
                     yield event
-                self.last_event_id = event_id
+                self.last_event_id = event_id or self.last_event_id
+
+
+class _UnavailableError(Exception):
+    """The relay, or what stands before it, cannot answer now."""
 
 
 async def _server_sent_events(answer: httpx.Response) -> AsyncIterator[tuple[str, str]]:
-    """(id, data) of each event (WHATWG HTML 9.2.6)."""
+    """(id, data) of each event, the data empty where only an id was sent (WHATWG HTML 9.2.6)."""
     event_id = ""
     data: list[str] = []
     async for line in answer.aiter_lines():
         if not line:
-            if data:
-                yield event_id, "\n".join(data)
+            yield event_id, "\n".join(data)
             data = []
         elif line.startswith("id:"):
-            event_id = line.removeprefix("id:").strip()
+            event_id = line.removeprefix("id:").removeprefix(" ")
         elif line.startswith("data:"):
             data.append(line.removeprefix("data:").removeprefix(" "))
+
+
+def _event_of(data: str, position: str) -> FrameEvent | None:
+    try:
+        value = base64.b64decode(json.loads(data)["value"], validate=True)
+    except (ValueError, KeyError, TypeError):
+        logger.warning("event %s is not as documented; passed over", position)
+        return None
+    return _readable(value, position)
+
+
+def _readable(value: bytes | None, position: str) -> FrameEvent | None:
+    try:
+        return FrameEvent.FromString(value or b"")
+    except DecodeError:
+        logger.warning("record %s is no frame event; passed over", position)
+        return None
 
 
 def refusal_of(answer: httpx.Response) -> RefusedError:

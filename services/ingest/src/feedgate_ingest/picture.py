@@ -17,8 +17,7 @@ class Picture:
     """One coded picture as it came, before it has a place in a run."""
 
     nal_units: tuple[bytes, ...]
-    dts: int | None  # camera's ticks; None where the reader lost it
-    pts: int | None
+    time: int | None  # when it is shown, camera's ticks; None where the reader lost it
     received_at_us: int
     camera_time_us: int  # 0: no RTCP report came yet
 

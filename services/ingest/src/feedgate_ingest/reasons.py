@@ -37,6 +37,7 @@ class Reason(StrEnum):
     WORKER_ENDED = "worker_ended"
 
     SOURCE_CHANGED = "source_changed"
+    FORMAT_CHANGED = "format_changed"
     WORKER_PAUSED = "worker_paused"
 
     UNREACHABLE = "unreachable"
@@ -100,6 +101,9 @@ TREATMENTS = {
     Reason.RENDITION_UNAVAILABLE: _idle("This rendition of the camera does not exist."),
     Reason.WORKER_ENDED: _idle("The ingest worker was shut down."),
     Reason.SOURCE_CHANGED: _retrying("The source was changed; connecting to the new one.", Pace.AT_ONCE),
+    Reason.FORMAT_CHANGED: _retrying(
+        "The camera's pictures changed their form; connecting anew.", Pace.AT_ONCE
+    ),
     Reason.WORKER_PAUSED: _retrying(
         "The ingest worker did not run for a moment; connecting anew.", Pace.AT_ONCE
     ),

@@ -99,14 +99,15 @@ class Run:
         if not self._sequence and not (is_keyframe and self._is_decodable()):
             self._skipped()
             return
-        dts, pts = self._timeline.place(picture.dts, picture.pts)
+        has_new_format = is_keyframe and self._read_format()
+        dts, pts = self._timeline.place(picture.time)
         unit = self._stamp(picture, dts, pts, is_keyframe)
         if self.began_at_s is None:
             self.began_at_s = self._clock.monotonic_s()
         self._publish(unit)
         measured = self._meter.count(dts, is_random_access_point=is_keyframe)
         if is_keyframe:
-            self._report_changes(measured)
+            self._report_changes(measured, has_new_format=has_new_format)
 
     def _stamp(self, picture: Picture, dts: int, pts: int, is_keyframe: bool) -> AccessUnit:
         identity, previous = self.identity, self._digest
@@ -150,19 +151,29 @@ class Run:
     def _is_decodable(self) -> bool:
         return {nal_type(unit) for unit in self._parameter_sets} >= {NalType.SPS, NalType.PPS}
 
-    def _report_changes(self, measured: Quality | None) -> None:
+    def _read_format(self) -> bool:
+        """Learn the format in force; whether it is a new one.
+
+        Raises:
+            FeedError: it cannot be read, or the run's times would no longer hold.
+        """
         sps = next(unit for unit in self._parameter_sets if nal_type(unit) == NalType.SPS)
-        has_news = sps != self._sps
-        if has_news:
-            self._sps, self._format = sps, _read_format(sps)
+        if sps == self._sps:
+            return False
+        try:
+            seen = read_sps(sps)
+        except SpsError as error:
+            raise FeedError(Reason.PROTOCOL_ERROR, f"Its parameter sets cannot be read: {error}.") from error
+        if self._format is None:
+            self._timeline = Timeline(seen.reordered)
+        elif seen.reordered != self._format.reordered:
+            raise FeedError(Reason.FORMAT_CHANGED)
+        self._sps, self._format = sps, seen
+        return True
+
+    def _report_changes(self, measured: Quality | None, *, has_new_format: bool) -> None:
+        has_news = has_new_format
         if measured is not None and measured.differs_from(self._quality):
             self._quality, has_news = measured, True
         if has_news and self._format is not None:
             self._report(RunReport(self._format, self._quality))
-
-
-def _read_format(sps: bytes) -> PictureFormat:
-    try:
-        return read_sps(sps)
-    except SpsError as error:
-        raise FeedError(Reason.PROTOCOL_ERROR, f"Its parameter sets cannot be read: {error}.") from error

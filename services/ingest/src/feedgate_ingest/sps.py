@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from feedgate_kit.errors import FeedgateError
 
 _PROFILES_WITH_CHROMA = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
+_EXTENDED_SAR = 255  # H.264 table E-1
+_MOST_REORDERED = 16  # MaxDpbFrames, H.264 A.3.1
 _MOST_LEADING_ZEROS = 32  # Exp-Golomb codes of 32-bit numbers, H.264 9.1
 
 
@@ -19,6 +21,7 @@ class PictureFormat:
     codec: str  # RFC 6381 §3.3: `avc1.640028`
     width: int  # pixels, after cropping
     height: int
+    reordered: int  # pictures that may be shown later than one sent after them; 0 without B-pictures
 
 
 def read_sps(nal_unit: bytes) -> PictureFormat:
@@ -64,7 +67,66 @@ def read_sps(nal_unit: bytes) -> PictureFormat:
         height -= unit_y * (top + bottom)
     if not (0 < width <= 16_384 and 0 < height <= 16_384):
         raise SpsError(f"pictures of {width} by {height}; allowed 1..16384")
-    return PictureFormat(f"avc1.{profile:02x}{constraints:02x}{level:02x}", width, height)
+    return PictureFormat(
+        f"avc1.{profile:02x}{constraints:02x}{level:02x}", width, height, _reordered_pictures(bits)
+    )
+
+
+def _reordered_pictures(bits: "_Bits") -> int:
+    """`max_num_reorder_frames` (H.264 E.2.1); 0 where it is not said.
+
+    The standard would then allow as many as fit the buffer, but cameras that do not say
+    send none.
+    """
+    try:
+        return _read_vui(bits) if bits.take(1) else 0
+    except SpsError:  # cameras that cut their VUI short exist; what came before it counts
+        return 0
+
+
+def _read_vui(bits: "_Bits") -> int:
+    """`max_num_reorder_frames` of the video usability information (H.264 E.1.1), 0 if it has none."""
+    if bits.take(1) and bits.take(8) == _EXTENDED_SAR:
+        bits.take(32)  # sar_width, sar_height
+    _skip_signal_and_timing(bits)
+    has_hrd = False
+    for _ in ("nal", "vcl"):
+        if bits.take(1):
+            has_hrd = True
+            _skip_hrd(bits)
+    if has_hrd:
+        bits.take(1)  # low_delay_hrd_flag
+    bits.take(1)  # pic_struct_present_flag
+    if not bits.take(1):
+        return 0
+    bits.take(1)  # motion_vectors_over_pic_boundaries_flag
+    for _ in range(4):
+        bits.unsigned()  # max_bytes_per_pic_denom to log2_max_mv_length_vertical
+    return min(bits.unsigned(), _MOST_REORDERED)
+
+
+def _skip_signal_and_timing(bits: "_Bits") -> None:
+    if bits.take(1):
+        bits.take(1)  # overscan_appropriate_flag
+    if bits.take(1):
+        bits.take(4)  # video_format, video_full_range_flag
+        if bits.take(1):
+            bits.take(24)  # colour_primaries, transfer_characteristics, matrix_coefficients
+    if bits.take(1):
+        bits.unsigned()  # chroma_sample_loc_type_top_field
+        bits.unsigned()  # chroma_sample_loc_type_bottom_field
+    if bits.take(1):
+        bits.take(65)  # num_units_in_tick, time_scale, fixed_frame_rate_flag
+
+
+def _skip_hrd(bits: "_Bits") -> None:
+    count = min(bits.unsigned(), 31) + 1  # cpb_cnt_minus1
+    bits.take(8)  # bit_rate_scale, cpb_size_scale
+    for _ in range(count):
+        bits.unsigned()  # bit_rate_value_minus1
+        bits.unsigned()  # cpb_size_value_minus1
+        bits.take(1)  # cbr_flag
+    bits.take(20)  # lengths of delays and of the time offset
 
 
 def _skip_picture_order(bits: "_Bits") -> None:

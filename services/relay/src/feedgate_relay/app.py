@@ -52,7 +52,7 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
     views.on_change = demand.reconsider
     keys = TicketKeys(ports.ticket_keys, clock)
     streams = EventStreams(ports.bus, clock)
-    started_at_us = clock.now_us()
+    started_at_us, started_s = clock.now_us(), clock.monotonic_s()
     doors = Doors(
         views=views,
         keys=keys,
@@ -103,6 +103,8 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
                 "grant state": partial(states.caught_up, GRANT_STATE),
                 "heartbeats": states.fresh,
                 "ticket keys": lambda: keys.known,
+                # Until then it refuses every ticket there can be: each may be older than this relay.
+                "tickets from after its start": lambda: clock.monotonic_s() - started_s >= settings.skew_s,
             }
         ),
         on_stopping=stop,

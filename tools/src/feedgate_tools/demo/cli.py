@@ -30,7 +30,7 @@ def demo(
         bool, typer.Option("--verbose", help="Show the services' log, on standard error.")
     ] = False,
 ) -> None:
-    """Play the whole story on this machine: share a camera, watch it, stop it, prove it.
+    r"""Play the whole story on this machine: share a camera, watch it, stop it, prove it.
 
     Everything is real and temporary: an RTSP camera, an OIDC issuer, all services on free ports and a
     temporary folder. After the story it prints a link to a page, and stays until Ctrl-C.

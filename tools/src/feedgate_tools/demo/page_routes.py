@@ -231,14 +231,11 @@ def why_stranger(scope: Scope) -> str | None:
         return "the page is for a browser on the machine that runs the demo"
     host = headers.get("host", "")
     try:
-        name, port = urlsplit(f"//{host}").hostname, urlsplit(f"//{host}").port
+        name = urlsplit(f"//{host}").hostname
     except ValueError:
-        name, port = None, None
+        name = None
     if name is None or "@" in host or not is_loopback(name):
         return "open the page by the link that the demo printed: the host must be a name of loopback"
-    server = scope.get("server")
-    if server is not None and server[1] is not None and (port or 80) != server[1]:
-        return "the host names another port"
     origins = headers.getlist("origin")
     if origins not in ([], [f"{scope['scheme']}://{host}"]):
         return "another page than this one asks"

@@ -6,7 +6,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -67,7 +67,8 @@ def perform(programme: Programme, teller: Teller) -> int:
     """
     configure_logging("INFO" if programme.verbose else "CRITICAL")
     if programme.result is not None:
-        _refuse_unwritable(programme.result)
+        # Before the story: an unwritable file is known at once, and one of an earlier story is gone.
+        _write(programme.result, Outcome())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_Performance(programme, teller).run())
 
@@ -96,6 +97,7 @@ class _Performance:
             playing.cancel()
             # Whatever the interrupted step says now is no news to who interrupted it.
             await asyncio.gather(playing, return_exceptions=True)
+            self.teller.say("feedgate", "has ended, and nothing is left behind")
             return EVERY_STEP_HAPPENED if self.told else INTERRUPTED
         try:
             await playing
@@ -146,7 +148,7 @@ class _Performance:
                 (
                     "asking to first picture",
                     f"{outcome.first_picture_ms:,.0f} ms",
-                    "the camera is called only now; then a margin of 500 ms and its next keyframe",
+                    "500 ms margin, then the camera's next keyframe",
                 ),
                 ("withdrawal to viewer's notice", f"{outcome.withdrawal_to_notice_ms:,.1f} ms", ""),
                 (
@@ -241,26 +243,13 @@ class _Page:
         return await self.session()
 
 
-def _refuse_unwritable(path: Path) -> None:
-    """Know it before the story, not after; and leave no result of an earlier one to be taken for this one's.
+def _write(path: Path, outcome: Outcome) -> None:
+    """Write what is known so far.
 
     Raises:
         DemoError: the file cannot be written.
     """
     try:
-        path.open("a", encoding="utf-8").close()
-        path.unlink()
+        path.write_text(json.dumps(asdict(outcome), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise DemoError(f"--json: `{path}` cannot be written: {error.strerror}") from None
-
-
-def _write(path: Path, outcome: Outcome) -> None:
-    """Whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        unfinished.write_text(json.dumps(asdict(outcome), indent=2) + "\n", encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink()
-        raise StoryError(f"`{path}` cannot be written: {error.strerror}") from None

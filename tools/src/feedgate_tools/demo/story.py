@@ -5,19 +5,28 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
+from websockets.exceptions import WebSocketException
 
-from feedgate_client import FeedgateClient, Notice, Picture, RefusedError, View
+from feedgate_client import ClientError, FeedgateClient, Notice, Picture, RefusedError, View
 from feedgate_client.pictures import matches
 from feedgate_contracts.frame.v1.frame_pb2 import FrameEvent
 from feedgate_kit.tokens import TokenSource
 from feedgate_tools.demo.page_routes import StoryError
+from feedgate_tools.demo.teller import Part, strong
 
 PICTURES_WATCHED = 100
 """Enough for four seconds at 25 pictures a second."""
 
+WATCHED_S = 10.0
+"""A camera with fewer pictures a second is watched for so long."""
+
+FIRST_PICTURE_TIMEOUT_S = 15.0
+"""A camera may take 5 s to connect and describe itself, 5 s to play, and 3 s to its next keyframe."""
+
+FEED_LOOK_S = 0.25
 STEP_TIMEOUT_S = 30.0
 EVENTS_TIMEOUT_S = 5.0
 LEDGER_TIMEOUT_S = 10.0
@@ -28,7 +37,14 @@ NECESSITY = (
     "street; no patrol can see the corner before it arrives."
 )
 
-Say = Callable[[str], None]
+HOPELESS_PHASE = "refused"
+"""Of a feed that the owner has to mend; `retrying` may pass by itself."""
+
+
+class Say(Protocol):
+    """Tells one step: who, and what they do."""
+
+    def __call__(self, who: str, *parts: Part) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +68,13 @@ class Shared:
 
 @dataclass(slots=True)
 class Outcome:
-    """What was measured; milliseconds by the clock of the people's own process."""
+    """What was measured, by the clocks of the people's own process; None is not measured."""
 
-    first_picture_ms: float = 0.0
+    first_picture_ms: float | None = None
     """From the operator's asking for a ticket to the first picture."""
-    withdrawal_to_notice_ms: float = 0.0
+    withdrawal_to_notice_ms: float | None = None
     """From the owner's call to the viewer's notice."""
-    withdrawal_to_last_picture_ms: float = 0.0
+    withdrawal_to_last_picture_ms: float | None = None
     """From the owner's call to the last picture received; 0 if none came after the call."""
     pictures: int = 0
     frame_events: int = 0
@@ -190,6 +206,12 @@ class People:
         answer: dict[str, Any] = await self.call(self.cast.owner, "POST", path)
         return answer
 
+    async def read_feed(self, camera_id: str) -> dict[str, Any]:
+        """The owner looks how the camera fares: phase, reason, a sentence."""
+        camera = await self.call(self.cast.owner, "GET", f"/registry/v1/cameras/{camera_id}")
+        feed: dict[str, Any] = camera["feed"]
+        return feed
+
     async def read_ledger(self, camera_id: str) -> list[dict[str, Any]]:
         """The owner reads who looked, newest first."""
         page = await self.call(self.cast.owner, "GET", f"/audit/v1/ledger?camera_id={camera_id}")
@@ -222,24 +244,28 @@ class People:
         """One call as one person.
 
         Raises:
-            StoryError: it was refused; says the problem.
+            StoryError: it was refused, and why, or there was no answer.
         """
-        headers = {"Authorization": f"Bearer {await token()}"}
-        answer = await self.http.request(method, path, json=body, headers=headers)
+        step = f"{method} {path.split('?', maxsplit=1)[0]}"
+        try:
+            headers = {"Authorization": f"Bearer {await token()}"}
+            answer = await self.http.request(method, path, json=body, headers=headers)
+        except httpx.HTTPError as error:
+            raise StoryError(f"{step}: no answer, {type(error).__name__}") from error
         if answer.is_error:
-            raise StoryError(f"{method} {path.split('?', maxsplit=1)[0]}: {answer.status_code} {answer.text}")
+            raise StoryError(f"{step}: {answer.status_code} {_problem(answer)}")
         return answer.json()
 
 
 class Story:
     """From the registration to the owner's ledger."""
 
-    def __init__(self, people: People, origin: str, say: Say) -> None:
-        """Tell each step through `say`."""
+    def __init__(self, people: People, origin: str, say: Say, outcome: Outcome) -> None:
+        """Tell each step through `say`, and put what is measured into `outcome` as it is known."""
         self.people = people
         self.origin = origin
         self.say = say
-        self.outcome = Outcome()
+        self.outcome = outcome
 
     async def play(self, source_url: str) -> str:
         """Play it to its end; the camera's id.
@@ -247,51 +273,103 @@ class Story:
         Raises:
             StoryError: a step did not happen.
         """
+        try:
+            return await self._play(source_url)
+        except (ClientError, WebSocketException, httpx.HTTPError, OSError) as error:
+            raise StoryError(f"{type(error).__name__}: {error}") from error
+
+    async def _play(self, source_url: str) -> str:
         people, say = self.people, self.say
         camera_id = await people.register_camera(source_url)
-        say("owner       registers the camera; its address and password are sealed")
+        say("owner", "registers the camera; its address and password are sealed")
         authorisation_id = await people.authorise(camera_id)
-        say(f"owner       authorises `{people.agency}` to look, to investigate, for 30 days")
+        say("owner", "lets ", strong(people.agency), " look, to investigate, for 30 days")
         incident_id = await people.report_incident()
         found = await people.until_found(incident_id, camera_id)
-        say(f"operator    reports an incident; {len(found)} camera near it shares with the agency")
+        say(
+            "operator",
+            "reports an incident; ",
+            strong(f"{len(found)} camera"),
+            " near it is shared with them",
+        )
         request_id = await people.ask(incident_id, camera_id)
-        say("operator    asks: purpose, case, both legal bases and their evidence")
+        say("operator", "asks: purpose, case, both legal bases and their evidence")
         grant_id = await people.approve(request_id)
-        say("supervisor  approves, a second person: one grant for one camera")
+        say("supervisor", "approves, a second person: one grant for one camera")
         async with (
             FeedgateClient(self.origin, people.cast.developer) as developer,
             FeedgateClient(self.origin, people.cast.operator) as operator,
         ):
-            with _Developer(developer) as received:
-                await self._watch(operator, grant_id, authorisation_id, received)
+            async with _Developer(developer) as received:
+                await received.until_listening()
+                watching = await self._watch(operator, camera_id, grant_id, authorisation_id)
+                await self._match(watching, received)
             await self._try_again(operator, grant_id)
         await self._read_ledger(camera_id, grant_id)
         return camera_id
 
     async def _watch(
-        self, operator: FeedgateClient, grant_id: str, authorisation_id: str, received: "_Developer"
-    ) -> None:
-        await received.until_listening()
+        self, operator: FeedgateClient, camera_id: str, grant_id: str, authorisation_id: str
+    ) -> "_Watching":
         asked_s = time.perf_counter()
         async with operator.open_view(grant_id) as view:
             watching = _Watching(view)
-            async with asyncio.timeout(STEP_TIMEOUT_S):
-                await watching.until(lambda: len(watching.pictures) >= 1)
-                self.outcome.first_picture_ms = _ms(watching.first_picture_s - asked_s)
-                self.say(
-                    f"operator    sees the first picture {self.outcome.first_picture_ms:.0f} ms after asking"
-                )
-                await watching.until(lambda: len(watching.pictures) >= PICTURES_WATCHED)
-                await self._withdraw(watching, authorisation_id)
-        await self._match(watching, received)
+            await self._first_picture(watching, camera_id)
+            self.outcome.first_picture_ms = _ms(watching.first_picture_s - asked_s)
+            figure = strong(f"{self.outcome.first_picture_ms:,.0f} ms")
+            self.say("operator", "takes a ticket; the first picture is there after ", figure)
+            enough_s = watching.first_picture_s + WATCHED_S
+            try:
+                async with asyncio.timeout(STEP_TIMEOUT_S):
+                    await watching.until(
+                        lambda: len(watching.pictures) >= PICTURES_WATCHED or time.perf_counter() >= enough_s
+                    )
+                    await self._withdraw(watching, authorisation_id)
+            except TimeoutError:
+                raise StoryError(f"pictures stopped coming; {await self._feed(camera_id)}") from None
+        return watching
+
+    async def _first_picture(self, watching: "_Watching", camera_id: str) -> None:
+        """Wait for it, and tell meanwhile why it does not come."""
+        first = asyncio.create_task(watching.until(lambda: len(watching.pictures) >= 1))
+        hopeless = asyncio.create_task(self._until_hopeless(camera_id))
+        try:
+            async with asyncio.timeout(FIRST_PICTURE_TIMEOUT_S):
+                await asyncio.wait({first, hopeless}, return_when=asyncio.FIRST_COMPLETED)
+            if first.done():
+                await first
+                return
+            await hopeless
+        except TimeoutError:
+            waited = f"no picture came within {FIRST_PICTURE_TIMEOUT_S:g} s"
+            raise StoryError(f"{waited}; {await self._feed(camera_id)}") from None
+        finally:
+            first.cancel()
+            hopeless.cancel()
+            await asyncio.gather(first, hopeless, return_exceptions=True)
+        raise StoryError(f"no picture came; {await self._feed(camera_id)}")
+
+    async def _until_hopeless(self, camera_id: str) -> None:
+        """Return when only the camera's owner can help; each new difficulty is told as it comes."""
+        told = None
+        while True:
+            feed = await self.people.read_feed(camera_id)
+            if feed["phase"] == HOPELESS_PHASE:
+                return
+            if feed["phase"] == "retrying" and feed["reason"] != told:
+                told = feed["reason"]
+                self.say("camera", strong(str(told)), f": {feed['detail']} Trying again.")
+            await asyncio.sleep(FEED_LOOK_S)
+
+    async def _feed(self, camera_id: str) -> str:
+        """How the camera fares, in the owner's words."""
+        feed = await self.people.read_feed(camera_id)
+        return f"the camera's feed is {feed['phase']}, {feed['reason']}: {feed['detail']}"
 
     async def _withdraw(self, watching: "_Watching", authorisation_id: str) -> None:
         called_s = time.perf_counter()
         called_us = time.time_ns() // 1_000
-        withdrawal = asyncio.create_task(self.people.withdraw(authorisation_id))
-        await watching.until_ended()
-        answer = await withdrawal
+        answer, _ = await asyncio.gather(self.people.withdraw(authorisation_id), watching.until_ended())
         outcome = self.outcome
         stopped_s = watching.stopped_s
         if stopped_s is None:
@@ -304,11 +382,17 @@ class Story:
         outcome.pictures_after_withdrawal = watching.after_stop
         outcome.pictures = len(watching.pictures)
         outcome.notices = watching.codes()
+        last_ms = outcome.withdrawal_to_last_picture_ms
+        last: tuple[Part, ...] = ("no picture came after the call",)
+        if last_ms:
+            after_notice = f", {outcome.pictures_after_withdrawal} after the notice"
+            last = ("the last picture came after ", strong(f"{last_ms:.1f} ms"), after_notice)
         self.say(
-            f"owner       withdraws at {answer['stopped_at']}: the viewer is told after "
-            f"{outcome.withdrawal_to_notice_ms:.1f} ms, the last picture came after "
-            f"{outcome.withdrawal_to_last_picture_ms:.1f} ms, "
-            f"{outcome.pictures_after_withdrawal} after the notice"
+            "owner",
+            f"withdraws at {_of_day(answer['stopped_at'])}: the viewer is told after ",
+            strong(f"{outcome.withdrawal_to_notice_ms:.1f} ms"),
+            "; ",
+            *last,
         )
 
     async def _match(self, watching: "_Watching", received: "_Developer") -> None:
@@ -324,8 +408,10 @@ class Story:
         outcome.frame_events = len(received.events)
         outcome.digests_matched = matched()
         self.say(
-            f"developer   got {outcome.frame_events} frame events and notices; "
-            f"{outcome.digests_matched} of {outcome.pictures} pictures match their digests"
+            "developer",
+            f"gets {outcome.frame_events} frame events and notices; ",
+            strong(f"{outcome.digests_matched} of {outcome.pictures}"),
+            " digests match",
         )
         if outcome.digests_matched != outcome.pictures:
             raise StoryError(f"{outcome.pictures - outcome.digests_matched} pictures are in no frame event")
@@ -335,7 +421,7 @@ class Story:
             await operator.take_ticket(grant_id)
         except RefusedError as refused:
             reasons = ", ".join(refused.problem.get("reasons", [refused.code]))
-            self.say(f"operator    tries again and is refused: {reasons}")
+            self.say("operator", "tries again and is refused: ", strong(reasons))
             return
         raise StoryError("a ticket was given after the withdrawal")
 
@@ -355,9 +441,11 @@ class Story:
         )
         view = views(entries)[0]
         self.say(
-            f"owner       reads the ledger: {view['agency']}, {view['viewer']}, {view['at']}, to "
-            f"{view['purpose']} under {' and '.join(view['basis_codes'])}: {view['pictures']} pictures, "
-            f"dark at {view['dark_at']}"
+            "owner",
+            f"reads the ledger: {view['agency']}, {view['viewer']}, from {_of_day(view['at'])}, to "
+            f"{view['purpose']} under {' and '.join(view['basis_codes'])}: ",
+            strong(f"{view['pictures']} pictures"),
+            f", dark at {_of_day(view['dark_at'])}",
         )
         if view["pictures"] < self.outcome.pictures:
             raise StoryError(
@@ -387,6 +475,10 @@ class _Watching:
         async for item in self.items:
             self._take(item)
 
+    def has_seen(self, pictures: int, until_s: float) -> bool:
+        """Whether so many pictures came, or it is that late by `time.perf_counter`."""
+        return len(self.pictures) >= pictures or time.perf_counter() >= until_s
+
     def codes(self) -> list[str]:
         return [notice.code for notice in self.notices]
 
@@ -415,16 +507,30 @@ class _Developer:
     def groups(self) -> list[FrameEvent]:
         return [event for event in self.events if event.HasField("group_of_pictures")]
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         self.task = asyncio.create_task(self._receive())
         return self
 
-    def __exit__(self, *_: object) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
 
     async def until_listening(self) -> None:
-        """Until the stream is open, so that nothing of the view is missed."""
-        await self.source.connected.wait()
+        """Until the stream is open, so that nothing of the view is missed.
+
+        Raises:
+            StoryError: it was not opened.
+        """
+        connected = asyncio.create_task(self.source.connected.wait())
+        try:
+            await asyncio.wait(
+                {connected, self.task}, timeout=STEP_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not connected.done():
+                why = str(self.task.exception()) if self.task.done() else "no answer"
+                raise StoryError(f"the developer's stream of frame events did not open: {why}")
+        finally:
+            connected.cancel()
 
     async def until(self, done: Callable[[], bool], timeout_s: float) -> None:
         """Until `done`, or the time is over; the caller looks what there is."""
@@ -458,6 +564,22 @@ async def eventually(
         if time.monotonic() > until_s:
             raise StoryError(f"waited {timeout_s:g} s for {what}")
         await asyncio.sleep(0.05)
+
+
+def _problem(answer: httpx.Response) -> str:
+    """What a refusal says, without what was seen: that may be the camera's address."""
+    try:
+        problem = answer.json()
+    except ValueError:
+        return answer.reason_phrase
+    named = [*problem.get("reasons", []), *(error.get("path", "") for error in problem.get("errors", []))]
+    said = str(problem.get("detail") or problem.get("title") or answer.reason_phrase)
+    return f"{said} ({', '.join(named)})" if named else said
+
+
+def _of_day(at: str) -> str:
+    """The time of day in an RFC 3339 time, with milliseconds."""
+    return datetime.fromisoformat(at).strftime("%H:%M:%S.%f")[:-3] + " UTC"
 
 
 def _ms(seconds: float) -> float:

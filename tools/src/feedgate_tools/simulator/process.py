@@ -54,6 +54,7 @@ class Simulator:
             *self.settings.to_arguments(),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,  # a Ctrl-C at the terminal is its parent's; it ends when told
         )
         try:
             await self._connect()

@@ -62,15 +62,12 @@ class _Packet(NamedTuple):
     """A picture as the thread has it: nothing of it looked at yet."""
 
     data: bytes
-    dts: int | None
-    pts: int | None
+    time: int | None
     received_at_us: int
     camera_time_us: int
 
     def to_picture(self) -> Picture:
-        return Picture(
-            split_nal_units(self.data), self.dts, self.pts, self.received_at_us, self.camera_time_us
-        )
+        return Picture(split_nal_units(self.data), self.time, self.received_at_us, self.camera_time_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,13 +230,13 @@ class _Connection:
             packet = _next(packets)
             received_at_us = arrivals.received(asked_s)
             clock_zero_us = clock_zero_us or container.start_time_realtime or 0
-            pts = packet.pts
+            time = packet.pts  # its `dts` is a guess of libavformat's, wrong where there are B-pictures
             # Ticks of 1/90000 s since the camera's RTCP said what time it is.
-            camera_time_us = clock_zero_us and clock_zero_us + (pts or 0) * 100 // 9
+            camera_time_us = clock_zero_us and clock_zero_us + (time or 0) * 100 // 9
             self._pictures_read += 1
             if self._pictures_read - self._pictures_taken > MOST_WAITING_PICTURES:
                 raise FeedError(Reason.WORKER_PAUSED, f"It is {MOST_WAITING_PICTURES} pictures behind.")
-            put(loop, partial(take, _Packet(bytes(packet), packet.dts, pts, received_at_us, camera_time_us)))
+            put(loop, partial(take, _Packet(bytes(packet), time, received_at_us, camera_time_us)))
 
 
 def _next(packets: Iterator[VideoPacket]) -> VideoPacket:

@@ -1,0 +1,87 @@
+"""`docs/ref/settings.md`, from the settings classes: `python -m feedgate.settings_reference > docs/ref/settings.md`."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, get_args, get_origin
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from feedgate.settings import UpSettings
+from feedgate_access_policy.settings import AccessPolicySettings
+from feedgate_audit.settings import AuditSettings
+from feedgate_ingest.settings import IngestSettings
+from feedgate_kit.settings import ServiceSettings
+from feedgate_registry.settings import RegistrySettings
+from feedgate_relay.settings import RelaySettings
+
+KINDS: Final[tuple[tuple[str, type[ServiceSettings]], ...]] = (
+    ("One box", UpSettings),
+    ("registry", RegistrySettings),
+    ("access-policy", AccessPolicySettings),
+    ("ingest", IngestSettings),
+    ("relay", RelaySettings),
+    ("audit", AuditSettings),
+)
+
+HEAD: Final = """\
+# Settings
+
+Environment variables, each the prefix of its service and a name: `FEEDGATE_REGISTRY_PUBLIC_PORT`. Any may instead be a
+file of that name in lower case in the folder that `FEEDGATE_SECRETS_DIR` names. A variable with a service's prefix that
+is no setting is an error. Made by `python -m feedgate.settings_reference`.
+"""
+
+
+def settings_reference() -> str:
+    """The whole page."""
+    parts = [
+        HEAD,
+        "## All services\n",
+        "With each service's prefix, `FEEDGATE_UP_` in one box.\n",
+        *_table(ServiceSettings, ServiceSettings.model_fields),
+    ]
+    for title, kind in KINDS:
+        own = {
+            name: field
+            for name, field in kind.model_fields.items()
+            if _row(name, field) != _row(name, ServiceSettings.model_fields.get(name))
+        }
+        parts += [f"\n## {title}\n", f"Prefix `{kind.setting_name('')}`.\n", *_table(kind, own)]
+    return "\n".join(parts) + "\n"
+
+
+def _table(kind: type[ServiceSettings], fields: dict[str, FieldInfo]) -> Iterator[str]:
+    yield "| setting | default | |"
+    yield "| --- | --- | --- |"
+    for name, field in fields.items():
+        yield _row(kind.setting_name(name).removeprefix(kind.setting_name("")), field)
+
+
+def _row(name: str, field: FieldInfo | None) -> str:
+    if field is None:
+        return ""
+    words = " ".join((field.description or "").split()).replace("|", "\\|")
+    return f"| `{name.upper()}` | {_default(field)} | {words} |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**none**"
+    if field.default_factory is not None and not _is_list(field.annotation):
+        return "this host's name"
+    value: Any = field.get_default(call_default_factory=True, validated_data={})
+    if value in (None, "") or isinstance(value, SecretStr):
+        return "not set"
+    if isinstance(value, list | tuple):
+        return "`[]`"
+    return f"`{value.as_posix() if isinstance(value, Path) else value}`"
+
+
+def _is_list(annotation: Any) -> bool:
+    return list in (annotation, get_origin(annotation), *get_args(annotation))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(settings_reference())
