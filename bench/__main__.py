@@ -1,22 +1,23 @@
 """`python -m bench NAME [--json]`."""
 
-import asyncio
 import sys
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-import uvloop
 from rich.console import Console
 
-import bench.admission
 import bench.fanout
 import bench.ingest
 import bench.screen
 import bench.withdrawal
-from bench.figures import BenchError, Result
+from bench import programme
+from bench.figures import BenchError, Result, Unmeasured
+from bench.machine import commit, load_before, this_machine
 from bench.report import show
+from bench.results import FILE, kept_notes, results_page
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -73,11 +74,7 @@ def ingest(
 @app.command()
 def admission(json: Json = False) -> None:
     """One picture's admission for one viewer."""
-
-    async def measure() -> Result:
-        return bench.admission.measure()
-
-    _run(measure(), json)
+    _run(programme.admission(), json)
 
 
 @app.command()
@@ -86,15 +83,42 @@ def screen(trials: Trials = 20, json: Json = False) -> None:
     _run(bench.screen.measure(trials), json)
 
 
+@app.command(name="all")
+def everything(json: Json = False) -> None:
+    """Run all with the parameters their targets are stated for, and write bench/RESULTS.md."""
+    began, load_at_start = datetime.now(UTC), load_before()
+    results = []
+    for result in programme.run_all():
+        results.append(result)
+        if isinstance(result, Unmeasured):
+            sys.stderr.write(f"{result.name} not measured: {result.why}\n")
+        else:
+            _tell(result, json)
+    earlier = FILE.read_text(encoding="utf-8") if FILE.exists() else ""
+    page = results_page(
+        results,
+        machine=this_machine(),
+        commit=commit(),
+        began=began,
+        loads=(load_at_start, load_before()),
+        kept=kept_notes(earlier),
+    )
+    FILE.write_text(page, encoding="utf-8")
+    raise typer.Exit(any(isinstance(result, Unmeasured) for result in results))
+
+
 def _run(measuring: Coroutine[Any, Any, Result], as_json: bool) -> None:
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            result = runner.run(measuring)
+        result = programme.run(measuring)
     except BenchError as error:
         sys.stderr.write(f"not measured: {error}\n")
         raise typer.Exit(1) from None
+    _tell(result, as_json)
+
+
+def _tell(result: Result, as_json: bool) -> None:
     if as_json:
-        print(result.to_json())
+        print(result.to_json(), flush=True)
     else:
         show(result, Console())
 

@@ -50,12 +50,26 @@ class Result:
             ensure_ascii=False,
         )
 
+    @property
+    def command(self) -> str:
+        """What was typed after `python -m bench`."""
+        options = (f"--{name.replace('_', '-')} {value}" for name, value in self.parameters.items())
+        return " ".join((self.bench, *options))
+
     def verdict(self, name: str) -> str:
         """`yes`, `no`, or nothing where nothing is asked."""
         target = self.targets.get(name)
         if target is None:
             return ""
         return "yes" if target.is_met_by(self.figures[name]) else "**no**"
+
+
+@dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """A bench that could not be run to its end."""
+
+    name: str
+    why: str
 
 
 def rounded(value: float) -> float:

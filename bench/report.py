@@ -9,8 +9,7 @@ from bench.machine import load_before, this_machine
 
 def show(result: Result, console: Console) -> None:
     """A table, and a line each on what was measured, where, and how far it lies apart."""
-    given = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in result.parameters.items())
-    table = Table(title=f"{result.bench} {given}".strip(), title_justify="left")
+    table = Table(title=result.command, title_justify="left")
     for column, justify in (("figure", "left"), ("value", "right"), ("target", "right"), ("met", "left")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]  # rich's own literals
     for name, value in result.figures.items():

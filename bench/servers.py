@@ -10,8 +10,9 @@ from tests.servers import machine
 from tests.servers.deployment import Deployment
 from tests.servers.kafka import KafkaBroker
 from tests.servers.postgres import PostgresServer
+from tests.servers.process import ServerFailedError
 
-__all__ = ["Box", "Deployment", "Look", "chromium", "deployment", "kafka_broker"]
+__all__ = ["Box", "Deployment", "Look", "ServerFailedError", "chromium", "deployment", "kafka_broker"]
 
 
 def chromium() -> Path:

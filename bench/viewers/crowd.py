@@ -38,9 +38,8 @@ class Crowd:
             async with room:
                 await viewer.open(host, port, ticket)
 
-        async with asyncio.TaskGroup() as tasks:
-            for viewer, ticket in zip([*self.stalled, *self.readers], [*stalled, *tickets], strict=True):
-                tasks.create_task(let_in(viewer, ticket))
+        everybody = zip([*self.stalled, *self.readers], [*stalled, *tickets], strict=True)
+        await asyncio.gather(*(let_in(viewer, ticket) for viewer, ticket in everybody))
 
     def fewest_pictures(self) -> int:
         """What the viewer with the fewest pictures has."""
@@ -69,15 +68,14 @@ class Crowd:
                 await asyncio.gather(*(viewer.stopped.wait() for viewer in self.readers))
         except TimeoutError:
             pass  # those that were not told are counted
-        async with asyncio.TaskGroup() as tasks:
-            for viewer in [*self.readers, *self.stalled]:
-                tasks.create_task(viewer.drain(DRAIN_WITHIN_S))
+        everybody = [*self.readers, *self.stalled]
+        await asyncio.gather(*(viewer.drain(DRAIN_WITHIN_S) for viewer in everybody))
         told = [viewer for viewer in self.readers if viewer.stop is not None]
         return {
             "samples_ms": [round(_sample_ns(viewer, called_ns) / 1e6, 3) for viewer in told],
             "untold": len(self.readers) - len(told),
             "late_pictures": sum(late_pictures(viewer) for viewer in told),
-            "stalled_pictures": [len(viewer.sequences) for viewer in self.stalled],
+            "stalled_pictures": [viewer.pictures_begun for viewer in self.stalled],
         }
 
     def seen(self) -> list[dict[str, list[int]]]:

@@ -56,6 +56,11 @@ class FrameReader:
         self._size = 0
         self._skip = 0
 
+    @property
+    def is_within_frame(self) -> bool:
+        """Whether the last bytes belong to a frame that is not whole yet."""
+        return bool(self._head)
+
     def feed(self, data: memoryview) -> list[Frame]:
         """The frames that are whole now.
 

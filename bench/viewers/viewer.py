@@ -47,6 +47,11 @@ class Viewer:
     def last_picture_byte_ns(self) -> int:
         return self._media.last_binary_ns
 
+    @property
+    def pictures_begun(self) -> int:
+        """Those it has, and the one whose beginning it has."""
+        return len(self.sequences) + self._media.frames.is_within_frame
+
     async def open(self, host: str, port: int, ticket: dict[str, Any]) -> None:
         """Open both sockets.
 

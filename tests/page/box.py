@@ -77,9 +77,7 @@ async def shared_camera(folder: Path) -> AsyncIterator[SharedCamera]:
             pool=POOL,
             allowed_networks=("127.0.0.1/32",),
         )
-        agency = Agency(
-            id=AGENCY, name="Demo Police", jurisdiction="AR", issuer=issuer.agency_issuer(AGENCY)
-        )
+        agency = Agency(id=AGENCY, name="Demo Police", jurisdiction="AR", issuer=issuer.agency_issuer(AGENCY))
         with open_data_folder(folder) as data:
             async with (
                 one_box(
@@ -90,9 +88,7 @@ async def shared_camera(folder: Path) -> AsyncIterator[SharedCamera]:
                     clock=clock,
                     extra={"demo": create_page_app(script, code, verifier, clock)},
                 ) as box,
-                running(
-                    box, settings.public_listen, settings.internal_listen, shutdown_s=0.5
-                ) as addresses,
+                running(box, settings.public_listen, settings.internal_listen, shutdown_s=0.5) as addresses,
                 httpx.AsyncClient(base_url=addresses.public.origin, timeout=15.0) as http,
             ):
                 way.target_port = addresses.public.port

@@ -63,7 +63,9 @@ class Look:
         inside = self.tile[:, width // 20 : -width // 20]  # not the page at its round corners
         sky = inside[round(height * 0.08) : round(height * 0.20)]
         street = inside[round(height * 0.80) : round(height * 0.95)]
-        return self.number is None and all(float(part.std(axis=(0, 1)).max()) < FLAT for part in (sky, street))
+        return self.number is None and all(
+            float(part.std(axis=(0, 1)).max()) < FLAT for part in (sky, street)
+        )
 
 
 class Compositor:

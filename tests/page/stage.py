@@ -65,7 +65,9 @@ async def box_of(page: Page, selector: str) -> Box:
 
 
 @asynccontextmanager
-async def opened(browser: Browser, url: str, **context_options: Any) -> AsyncIterator[tuple[Page, Compositor]]:
+async def opened(
+    browser: Browser, url: str, **context_options: Any
+) -> AsyncIterator[tuple[Page, Compositor]]:
     """A page and its tile's screen. A fault in the page's code fails the test."""
     context = await browser.new_context(**context_options)
     page = await context.new_page()

@@ -73,12 +73,16 @@ class Tabs:
 
     async def open(self, url: str) -> Tab:
         target = (await self.call("Target.createTarget", {"url": url}))["targetId"]
-        session = (await self.call("Target.attachToTarget", {"targetId": target, "flatten": True}))["sessionId"]
+        session = (await self.call("Target.attachToTarget", {"targetId": target, "flatten": True}))[
+            "sessionId"
+        ]
         tab = self._tabs[session] = Tab(self, target, session)
         await tab.send("Page.enable")
         return tab
 
-    async def call(self, method: str, params: dict[str, Any] | None = None, session: str | None = None) -> Any:
+    async def call(
+        self, method: str, params: dict[str, Any] | None = None, session: str | None = None
+    ) -> Any:
         self._asked += 1
         message: dict[str, Any] = {"id": self._asked, "method": method, "params": params or {}}
         if session is not None:

@@ -25,12 +25,26 @@ class OneBox:
     """One data folder, and the process on it."""
 
     def __init__(
-        self, folder: Path, issuer: DevelopmentIssuer, environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        issuer: DevelopmentIssuer,
+        environment: Mapping[str, str] | None = None,
+        *,
+        names_data: bool = True,
     ) -> None:
+        """Prepare.
+
+        Args:
+            folder: for settings, logs and the data folder.
+            issuer: lives in the test's loop; ask nothing of the box that needs a token while that is held up.
+            environment: further variables.
+            names_data: say `--data`; else the data folder is the user's, which `environment` names.
+        """
         self.folder = folder
-        self.data = folder / "data"
         self.issuer = issuer
         self.environment = {**os.environ, **write_files(folder, issuer), **(environment or {})}
+        self.data = folder / "data" if names_data else Path(self.environment["XDG_DATA_HOME"]) / "feedgate"
+        self._arguments = ["--data", self.data] if names_data else []
         self.starts = 0
         self.process: ServerProcess
 
@@ -39,7 +53,7 @@ class OneBox:
         self.starts += 1
         self.process = ServerProcess(
             "feedgate up",
-            [FEEDGATE, "up", "--data", self.data],
+            [FEEDGATE, "up", *self._arguments],
             self.folder / f"{self.starts}.log",
             environment=self.environment,
         )

@@ -8,7 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +55,11 @@ def feedgate(*arguments: str | Path, environment: dict[str, str] | None = None) 
     return done.returncode, done.stdout, done.stderr
 
 
-async def in_thread(call: Callable[[], Any]) -> Any:
-    """The issuer lives in this loop: what blocks must not hold it up."""
-    return await asyncio.to_thread(call)
-
-
 async def test_a_first_start_makes_a_private_folder_and_serves_two_ports(
     tmp_path: Path, issuer: DevelopmentIssuer
 ) -> None:
     data_home = tmp_path / "data-home"
-    box = OneBox(tmp_path / "box", issuer, {"XDG_DATA_HOME": str(data_home)})
-    box.data = data_home / "feedgate"
-    box.start = lambda: start_without_data(box)  # type: ignore[method-assign]  # the default folder, for once
+    box = OneBox(tmp_path / "box", issuer, {"XDG_DATA_HOME": str(data_home)}, names_data=False)
     box.start_ready()
     try:
         assert stat.S_IMODE(box.data.stat().st_mode) == 0o700
@@ -93,15 +86,6 @@ async def test_a_first_start_makes_a_private_folder_and_serves_two_ports(
     assert box.log_lines()[-1]["event"] == "stopping"
 
 
-def start_without_data(box: OneBox) -> None:
-    from tests.servers.process import ServerProcess
-
-    box.process = ServerProcess(
-        "feedgate up", [FEEDGATE, "up"], box.folder / "log", environment=box.environment
-    )
-    box.process.start()
-
-
 def is_open_to_others(path: Path) -> bool:
     """A database's own mode follows the umask; its folder is what keeps it private."""
     return path.suffix in {".pem", ".secret", ".x25519"} and bool(path.stat().st_mode & 0o077)
@@ -112,9 +96,7 @@ async def test_a_taken_port_is_one_line_that_names_the_setting(box: OneBox, face
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         environment = box.environment | {f"FEEDGATE_UP_{face}_PORT": str(port)}
-        status, output, errors = await in_thread(
-            lambda: feedgate("up", "--data", box.data, environment=environment)
-        )
+        status, output, errors = feedgate("up", "--data", box.data, environment=environment)
     assert (status, output) == (2, "")
     assert errors.splitlines() == [
         f"feedgate: FEEDGATE_UP_{face}_PORT: port {port} of 127.0.0.1 is taken by another process;"
@@ -174,7 +156,7 @@ async def watch(box: OneBox, token: Any, grant_id: str, pictures: int) -> list[s
 async def test_a_restart_keeps_cameras_wills_and_ledger_and_can_still_open_the_source(
     box: OneBox, camera: Simulator
 ) -> None:
-    await in_thread(box.start_ready)
+    box.start_ready()
     async with httpx.AsyncClient(base_url=box.public, timeout=15.0) as http:
         people = box.people(http)
         camera_id = await people.register_camera(camera.rtsp_url())
@@ -183,10 +165,10 @@ async def test_a_restart_keeps_cameras_wills_and_ledger_and_can_still_open_the_s
         gone = await people.open_share(camera_id)
         await people.withdraw(gone.authorisation_id)
         before = await ended_views(people, camera_id)
-    assert await in_thread(box.stop) == 0
+    assert box.stop() == 0
     length = verified(box)
 
-    await in_thread(box.start_ready)
+    box.start_ready()
     async with httpx.AsyncClient(base_url=box.public, timeout=15.0) as http:
         people = box.people(http)
         states = {
@@ -204,7 +186,7 @@ async def test_a_restart_keeps_cameras_wills_and_ledger_and_can_still_open_the_s
         with pytest.raises(RefusedError) as refused:
             await watch(box, people.cast.operator, gone.grant_id, pictures=1)
         assert refused.value.problem["reasons"] == ["authorisation_withdrawn"]
-    assert await in_thread(box.stop) == 0
+    assert box.stop() == 0
     assert verified(box) > length
     assert "simulated-only" not in "".join(path.read_text() for path in box.folder.glob("*.log"))
 
@@ -237,7 +219,7 @@ def verified(box: OneBox) -> int:
         sqlite3.connect(edited / "audit.sqlite") as copy,
     ):
         original.backup(copy)
-        copy.execute("UPDATE audit_entry SET value = value || x'00' WHERE position = 3")
+        copy.execute("UPDATE audit_entry SET value = CAST(value || x'00' AS BLOB) WHERE position = 3")
     original.close()
     copy.close()
     status, output, _ = feedgate("verify-audit", "--data", edited)

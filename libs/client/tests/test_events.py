@@ -75,9 +75,12 @@ class Reader:
     async def read(self) -> list[str]:
         got: list[str] = []
         with pytest.raises(RefusedError, match="role-missing"):
-            async for event in self.source:
-                got.append(event.event_id)
+            await self._read_into(got)
         return got
+
+    async def _read_into(self, got: list[str]) -> None:
+        async for event in self.source:
+            got += [event.event_id]
 
     async def _token(self) -> str:
         self.tokens += 1
@@ -159,7 +162,9 @@ async def test_the_relay_is_given_up_after_so_many_attempts_with_growing_pauses(
     with pytest.raises(ClientError, match="4 attempts"):
         async for _ in reader.source:
             pass
-    assert [0.2 * 2**failures / 2 <= pause <= 0.2 * 2**failures for failures, pause in enumerate(reader.pauses, 1)]
+    assert [
+        0.2 * 2**failures / 2 <= pause <= 0.2 * 2**failures for failures, pause in enumerate(reader.pauses, 1)
+    ]
     assert len(reader.pauses) == 3
     assert reader.pauses == sorted(reader.pauses)
 

@@ -75,7 +75,14 @@ def test_a_message_is_split_into_header_and_boxes() -> None:
 
 @pytest.mark.parametrize(
     "fragment",
-    [b"", b"moof", box(b"moof", b""), box(b"moof", b"")[:-1] + b"!", (4).to_bytes(4, "big") + b"mdat", b"\xff" * 9],
+    [
+        b"",
+        b"moof",
+        box(b"moof", b""),
+        box(b"moof", b"")[:-1] + b"!",
+        (4).to_bytes(4, "big") + b"mdat",
+        b"\xff" * 9,
+    ],
 )
 def test_a_fragment_without_a_whole_sample_is_refused(fragment: bytes) -> None:
     with pytest.raises(ClientError):

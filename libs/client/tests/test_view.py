@@ -241,7 +241,9 @@ async def test_a_refused_ticket_says_why() -> None:
     async def token() -> str:
         return "access"
 
-    async with FeedgateClient("https://feedgate.test", token, transport=httpx.MockTransport(answer)) as client:
+    async with FeedgateClient(
+        "https://feedgate.test", token, transport=httpx.MockTransport(answer)
+    ) as client:
         with pytest.raises(RefusedError, match="access-denied: The grant was closed") as refused:
             await client.take_ticket("grant")
     assert refused.value.problem["reasons"] == ["authorisation_withdrawn"]

@@ -525,7 +525,15 @@ async def test_messages_are_numbered_without_a_gap(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"type":"else"}', '{"type":"dark","ms":-1}', '{"type":"ticket"}']
+    "text",
+    [
+        "",
+        "[]",
+        '{"type":"else"}',
+        '{"type":"dark","ms":-1}',
+        '{"type":"ticket"}',
+        pytest.param("[" * 100_000, id="deeply nested"),
+    ],
 )
 async def test_a_message_nobody_knows_ends_the_view(stage: Stage, text: str) -> None:
     watching = await live(stage)
@@ -540,6 +548,14 @@ async def test_the_end_of_either_socket_ends_the_view(stage: Stage) -> None:
         getattr(watching, side).drop()
         assert watching.view.ended
         assert len(stage.views) == 0
+
+
+async def test_no_media_is_read_any_more_once_the_views_are_closed(stage: Stage) -> None:
+    await live(stage)
+    tails = [task for task in asyncio.all_tasks() if task.get_name() == "media tail"]
+    assert len(tails) == 1
+    await stage.views.close()
+    assert tails[0].done()
 
 
 async def test_every_view_ends_with_a_notice_when_the_process_stops(stage: Stage) -> None:

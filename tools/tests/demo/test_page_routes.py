@@ -21,7 +21,9 @@ class Story:
 
     def __init__(self) -> None:
         self.clock = SystemClock()
-        self.owners = LocalIssuer.generate("urn:test:owners", self.clock, realm="owners", lifetime_s=LIFETIME_S)
+        self.owners = LocalIssuer.generate(
+            "urn:test:owners", self.clock, realm="owners", lifetime_s=LIFETIME_S
+        )
         self.operators = LocalIssuer.generate(
             "urn:test:agency", self.clock, realm="agency", agency="demo-police", lifetime_s=LIFETIME_S
         )
@@ -178,7 +180,7 @@ async def test_the_page_has_nothing_inline(page: httpx.AsyncClient) -> None:
     text = (await page.get("/demo/")).text
     assert "style=" not in text
     assert "onclick" not in text
-    assert text.count("<script") == text.count("<script type=\"module\" src=") == 1
+    assert text.count("<script") == text.count('<script type="module" src=') == 1
 
 
 async def test_the_owner_begins_again_and_renews(
@@ -195,9 +197,7 @@ async def test_the_owner_begins_again_and_renews(
 
 
 @pytest.mark.parametrize("path", ["/demo/again", "/demo/renew"])
-async def test_nobody_else_does(
-    page: httpx.AsyncClient, story: Story, code: OneUseCode, path: str
-) -> None:
+async def test_nobody_else_does(page: httpx.AsyncClient, story: Story, code: OneUseCode, path: str) -> None:
     session = (await exchange(page, code.text)).json()
     operator = {"Authorization": f"Bearer {session['operator_token']}"}
     assert (await page.post(path, headers=operator)).status_code == 403

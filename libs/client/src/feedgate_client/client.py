@@ -80,9 +80,7 @@ class FeedgateClient:
         """
         headers = {"Authorization": f"Bearer {await self.token()}"}
         try:
-            answer = await self._http.post(
-                f"/access-policy/v1/grants/{grant_id}/tickets", headers=headers
-            )
+            answer = await self._http.post(f"/access-policy/v1/grants/{grant_id}/tickets", headers=headers)
         except httpx.TransportError as error:
             raise ClientError(f"no ticket could be asked for: {error!r}") from error
         if answer.status_code != httpx.codes.CREATED:

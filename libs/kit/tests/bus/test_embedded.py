@@ -1,6 +1,7 @@
 """What the embedded bus does beyond the contract: it forgets on time and shares an fsync."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
@@ -161,6 +162,38 @@ async def test_a_failed_write_fails_its_appends_and_no_later_one(bus: EmbeddedBu
     await log.append(Record("camera", b"1"))
     reader = await log.open_reader()
     assert of(await reader.read_to_end()) == ["camera=1"]
+
+
+async def test_a_cleaning_that_fails_takes_nothing_from_what_is_durable(
+    bus: EmbeddedBus, clock: SteppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def failing(_journal: Journal, topic: str, *_: int) -> None:
+        tried.append(topic)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    log = bus.event_log(DEMAND_EVENTS)
+    await log.append(Record("camera", b"1"))
+    monkeypatch.setattr(Journal, "forget", failing)
+    consumer = await log.open_consumer("follower")
+    assert of([each.record for each in await consumer.read()]) == ["camera=1"]
+    clock.advance(CLEANING_S)
+    await log.append(Record("camera", b"2"))
+    assert of([each.record for each in await consumer.read()]) == ["camera=2"]
+    await log.append(Record("camera", b"3"))
+    assert tried == [DEMAND_EVENTS]  # not again before its time
+
+
+async def test_a_file_that_cannot_be_read_is_an_expected_error(
+    bus: EmbeddedBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_journal: Journal, _topic: str) -> int:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(Journal, "end", failing)
+    with pytest.raises(BusError, match="malformed"):
+        await bus.event_log(DEMAND_EVENTS).open_consumer("follower")
 
 
 async def test_a_second_bus_on_the_same_file_is_refused(tmp_path: Path, clock: SteppedClock) -> None:

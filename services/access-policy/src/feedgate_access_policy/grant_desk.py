@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from feedgate_access_policy.adapters import grants, requests
 from feedgate_access_policy.camera import Camera
-from feedgate_access_policy.decision_point import DecisionPoint
+from feedgate_access_policy.decision_point import Answer, DecisionPoint
 from feedgate_access_policy.filed_request import FiledRequest
 from feedgate_access_policy.grant import Grant
 from feedgate_access_policy.metrics import AccessPolicyMetrics
@@ -156,14 +156,22 @@ class GrantDesk:
         An unreadable or unknown record closes nothing for ever: relays show
         nothing of it anyway, and tickets are denied until it can be read.
         """
-        changed = []
+        if self.point.cameras.get(camera_id) is None:
+            return ()
+        async with self.database.read() as connection:
+            # Most cameras that change have no grant: no lock is taken and no publisher woken for them.
+            if not await grants.has_open(connection, camera_id):
+                return ()
+        changed: list[Grant] = []
+        answers: list[Answer] = []
         async with self.database.begin() as connection:
             now_us = self.clock.now_us()
             for grant in await grants.open_of_camera(connection, camera_id):
-                if self.point.cameras.get(camera_id) is None:
-                    continue
-                if (after := await self._reviewed(connection, grant, now_us)) is not grant:
+                after, answer = await self._reviewed(connection, grant, now_us)
+                if after is not grant:
                     changed.append(after)
+                    answers.append(answer)
+        self.metrics.decided(answers)
         for grant in changed:
             if not grant.is_open:
                 self.metrics.grants_closed.labels(grant.closed_reason).inc()
@@ -197,7 +205,7 @@ class GrantDesk:
         async with self.database.read() as connection:
             return await grants.cameras_with_open_grants(connection)
 
-    async def _reviewed(self, connection: AsyncConnection, grant: Grant, now_us: int) -> Grant:
+    async def _reviewed(self, connection: AsyncConnection, grant: Grant, now_us: int) -> tuple[Grant, Answer]:
         request = await self._request(connection, grant)
         answer = self.point.ask(
             "hold", request.asked.requester, grant.camera_id, request.asked, now_us=now_us, grant=grant
@@ -208,11 +216,10 @@ class GrantDesk:
         elif decision.not_after_us < grant.not_after_us:
             after = grant.tightened(decision.not_after_us)
         else:
-            return grant
+            return grant, answer
         await self.trail.decision(connection, answer, request, SYSTEM, grant_id=grant.grant_id)
         await self._change(connection, after)
-        self.metrics.decided([answer])
-        return after
+        return after, answer
 
     async def _change(self, connection: AsyncConnection, grant: Grant) -> None:
         await grants.change(connection, grant)

@@ -192,7 +192,7 @@ class RequestDesk:
                     expired,
                     SYSTEM,
                     self._owners(expired),
-                    reason="grant_expired",
+                    reason="request_expired",
                 )
         self.metrics.requests.labels("expired").inc(len(overdue))
         return len(overdue)

@@ -56,7 +56,7 @@ def key_id(token: str) -> str:
     """
     try:
         kid = jwt.get_unverified_header(token).get("kid", "")
-    except jwt.InvalidTokenError as error:
+    except (jwt.InvalidTokenError, RecursionError) as error:  # the second: a deeply nested header
         raise TicketError(Reason.TICKET_INVALID, "the ticket is no signed token") from error
     return kid if isinstance(kid, str) else ""
 

@@ -79,6 +79,7 @@ class Views:
         self._by_secret: dict[str, View] = {}
         self._ending: list[View] = []
         self._hubs: dict[str, tuple[StreamHub, asyncio.Task[None]]] = {}
+        self._ending_tails: set[asyncio.Task[None]] = set()
         self._events: dict[str, GrantEvents] = {}
         self._closed = False
         self.on_change: Callable[[], None] = lambda: None
@@ -221,11 +222,9 @@ class Views:
             view.end(NOTICE_CODE_VIEW_ENDED, Reason.RELAY_STOPPING)
 
     async def close(self) -> None:
-        """Let go of what is left."""
+        """Let go of what is left: the bus is closed after this, so no media tail may be open."""
         self.stop()
-        tasks = [task for _, task in self._hubs.values()]
-        self._hubs.clear()
-        await _cancelled(tasks)
+        await asyncio.gather(*self._ending_tails, return_exceptions=True)
 
     def _shut(self, ticket: Ticket) -> Shut | None:
         return open_window(
@@ -293,6 +292,8 @@ class Views:
             for other in self._by_camera.get(view.ticket.camera_id, {}).values()
         ):
             _, task = self._hubs.pop(view.ticket.stream)
+            self._ending_tails.add(task)
+            task.add_done_callback(self._ending_tails.discard)
             task.cancel()
         self._ending.append(view)
         self._metrics.views_open.set(len(self._views))
@@ -331,9 +332,3 @@ class Views:
 
         self._events[ticket.grant_id] = events = GrantEvents(grant, ticket.stream, self._clock, send)
         return events
-
-
-async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,6 +1,7 @@
 """The bus of a single process: state and events in one SQLite file, media in bounded memory."""
 
 import asyncio
+import sqlite3
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,13 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import structlog
+
 from feedgate_kit.bus.journal import Append, Commit, Journal, Placed
 from feedgate_kit.bus.ports import ClosedError
 from feedgate_kit.bus.record import Record, StoredRecord
 from feedgate_kit.bus.record_size import check_size, fits
 from feedgate_kit.bus.ring import Rings, RingTail
 from feedgate_kit.clock import Clock
-from feedgate_kit.errors import PositionError
+from feedgate_kit.errors import BusError, PositionError
 from feedgate_kit.topics import Topic, find_topic, load_topics
 
 READ_RECORDS = 500
@@ -25,6 +28,8 @@ RECENT_BYTES = 4 * 1024 * 1024
 CLEANING_S = 60.0
 
 _T = TypeVar("_T")
+
+logger = structlog.get_logger(__name__)
 
 
 class EmbeddedBus:
@@ -319,7 +324,12 @@ class _Writer:
     def _write(self, entries: Sequence[Append | Commit], journal: Journal) -> list[int]:
         positions = journal.write(entries, self._clock.now_us())
         if self._clock.monotonic_s() - self._cleaned_s >= CLEANING_S:
-            self._clean(journal)
+            try:
+                self._clean(journal)
+            except sqlite3.Error as error:
+                # The entries are durable: their writers and readers are told so whatever cleaning does.
+                self._cleaned_s = self._clock.monotonic_s()
+                logger.warning("bus file not cleaned", cause=str(error), again_in_s=CLEANING_S)
         return positions
 
     def _clean(self, journal: Journal) -> None:
@@ -340,9 +350,12 @@ class _Writer:
             self._cleaned_s = self._clock.monotonic_s()
 
     async def _ask(self, question: Callable[[Journal], _T]) -> _T:
-        if self._thread is None:
-            return question(self._journal)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, question, self._journal)
+        try:
+            if self._thread is None:
+                return question(self._journal)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, question, self._journal)
+        except sqlite3.Error as error:
+            raise BusError(f"bus file does not answer: {error}") from error
 
 
 class _Shelf:

@@ -79,6 +79,12 @@ async def open_of_camera(connection: AsyncConnection, camera_id: str) -> Sequenc
     return [_from_row(row) for row in (await connection.execute(query)).mappings()]
 
 
+async def has_open(connection: AsyncConnection, camera_id: str) -> bool:
+    """Whether any agency's grant of a camera is open; takes no lock."""
+    query = select(GRANTS.c.grant_id).where(GRANTS.c.camera_id == camera_id, _OPEN).limit(1)
+    return (await connection.execute(query)).first() is not None
+
+
 async def overdue(connection: AsyncConnection, now_us: int, limit: int) -> Sequence[Grant]:
     """Open grants whose time is over, locked in one order."""
     query = (

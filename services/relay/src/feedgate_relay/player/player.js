@@ -624,7 +624,7 @@ class Screen {
   // Give the picture its place behind the one before it.
   #lay(fragment) {
     const box = pictureBoxOf(fragment);
-    const lastsS = Math.max(box.durationTicks / this.#ticksPerSecond, LASTS_AT_LEAST_S);
+    const lastsS = box.durationTicks / this.#ticksPerSecond;
     const at = box.decodeTicks / this.#ticksPerSecond;
     const beyond = at + this.#shift - this.#edge; // from the picture before it
     if (this.#edge === null) {

@@ -1,0 +1,57 @@
+"""What `make bench` runs, with the parameters the targets are stated for."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import httpx
+import uvloop
+
+import bench.admission
+import bench.fanout
+import bench.ingest
+import bench.screen
+import bench.withdrawal
+from bench.figures import BenchError, Result, Unmeasured
+from bench.servers import ServerFailedError
+from feedgate_kit.errors import FeedgateError
+from feedgate_tools.simulator.process import SimulatorError
+
+WITHDRAWAL_TRIALS = 15
+SCREEN_TRIALS = 20
+SECONDS = 20
+
+
+def run(measuring: Coroutine[Any, Any, Result]) -> Result:
+    """Measure in an event loop of its own.
+
+    Raises:
+        BenchError: it could not be measured.
+    """
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(measuring)
+    except (FeedgateError, SimulatorError, ServerFailedError, httpx.HTTPError, TimeoutError) as error:
+        raise BenchError(f"{type(error).__name__}: {error}") from error
+
+
+async def admission() -> Result:
+    return bench.admission.measure()
+
+
+def run_all() -> Iterator[Result | Unmeasured]:
+    """One after the other, so that none is measured beside another."""
+    programme: dict[str, Callable[[], Coroutine[Any, Any, Result]]] = {
+        "withdrawal --bus embedded": lambda: bench.withdrawal.measure(200, WITHDRAWAL_TRIALS, "embedded"),
+        "withdrawal --bus kafka": lambda: bench.withdrawal.measure(200, WITHDRAWAL_TRIALS, "kafka"),
+        "fanout": lambda: bench.fanout.measure(150, SECONDS, bench.fanout.ONE_PICTURE_MS),
+        "ingest --bus embedded": lambda: bench.ingest.measure(20, SECONDS, "pyav", "embedded"),
+        "ingest --bus kafka": lambda: bench.ingest.measure(20, SECONDS, "pyav", "kafka"),
+        "admission": admission,
+        "screen": lambda: bench.screen.measure(SCREEN_TRIALS),
+    }
+    for name, measure in programme.items():
+        try:
+            yield run(measure())
+        except BenchError as error:
+            yield Unmeasured(name, str(error))

@@ -1,0 +1,64 @@
+import json
+from datetime import UTC, datetime
+
+from bench.figures import Result, Target, Unmeasured, rounded
+from bench.machine import Machine
+from bench.results import NOTES, kept_notes, results_page
+
+MACHINE = Machine(cores=2, processor="Some CPU", memory_gib=7.5, kernel="6.1.0", python="3.11.7")
+FAST = Result(
+    bench="fanout",
+    parameters={"viewers": 150, "fragment_ms": 40},
+    figures={"latency_p99_ms": 120.0, "received_ratio": 1.0, "rss_mib": 90.5},
+    measured="What",
+    spread="1 … 2 %",
+    targets={"latency_p99_ms": Target("≤", 100), "received_ratio": Target("≥", 0.999)},
+    conditions={"counted_trials": 3},
+)
+
+
+def page(kept: str) -> str:
+    return results_page(
+        [FAST, Unmeasured("screen", "no `chromium`")],
+        machine=MACHINE,
+        commit="abc+",
+        began=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
+        loads=(0.1, 2.5),
+        kept=kept,
+    )
+
+
+def test_each_figure_stands_beside_its_target() -> None:
+    written = page(kept_notes(""))
+    assert "| `fanout` | `latency_p99_ms` | 120 | ≤ 100 | **no** |" in written
+    assert "| `fanout` | `received_ratio` | 1 | ≥ 0.999 | yes |" in written
+    assert "| `fanout` | `rss_mib` | 90.5 |  |  |" in written
+    assert "| `screen` | | not measured | | **no** |" in written
+    assert "Not measured: no `chromium`." in written
+    assert "## `fanout --viewers 150 --fragment-ms 40`" in written
+    assert "2 cores (Some CPU), 7.5 GiB, Linux 6.1.0, Python 3.11.7" in written
+    assert "`abc+`" in written
+    assert "2026-01-02 03:04 UTC" in written
+
+
+def test_notes_are_kept_as_they_were() -> None:
+    notes = f"{NOTES}\n\nThe p99 of this day is the neighbour's.\n\n## More\n"
+    once = page(notes)
+    assert kept_notes(once) == notes
+    assert page(kept_notes(once)) == once
+
+
+def test_the_first_page_has_room_for_notes() -> None:
+    assert kept_notes(page(kept_notes(""))).startswith(NOTES)
+
+
+def test_json_is_one_line_with_the_figures_on_top() -> None:
+    line = FAST.to_json()
+    assert "\n" not in line
+    assert json.loads(line)["latency_p99_ms"] == 120.0
+    assert json.loads(line)["viewers"] == 150
+
+
+def test_four_digits_are_enough() -> None:
+    assert rounded(123.456) == 123.5
+    assert rounded(0.0531234) == 0.05312
