@@ -49,7 +49,7 @@ class Child:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=LINE_BYTES,
-            process_group=0,  # Ctrl-C is for the parent, who ends it in order
+            start_new_session=True,  # Ctrl-C is for the parent, who ends it in order
         )
         try:
             self.listening: Any = await self.ask("start", START_TIMEOUT_S, **self.settings)

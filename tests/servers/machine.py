@@ -73,7 +73,8 @@ def missing_ffmpeg() -> str | None:
 
 
 def faketime_library() -> Path | None:
-    return next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    """The variant for programs with threads."""
+    return next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
 def missing_faketime() -> str | None:

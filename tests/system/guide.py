@@ -129,22 +129,27 @@ def difference(shown: Any, seen: Any, answer: httpx.Response) -> str | None:
 
 def _difference(shown: Any, seen: Any, path: str) -> str | None:
     """Shown is a part of seen: of an object some members, of a list the entries that are in it, in order."""
-    if isinstance(shown, str) and ELLIPSIS in shown:
-        return None
     if isinstance(shown, dict) and isinstance(seen, dict):
-        for name, value in shown.items():
-            if name not in seen:
-                return f"`{path}.{name}` is not there"
-            if (found := _difference(value, seen[name], f"{path}.{name}")) is not None:
-                return found
-        return None
+        return _first(
+            f"`{path}.{name}` is not there"
+            if name not in seen
+            else _difference(value, seen[name], f"{path}.{name}")
+            for name, value in shown.items()
+        )
     if isinstance(shown, list) and isinstance(seen, list):
         left = iter(seen)
-        for number, value in enumerate(shown):
-            if not any(_difference(value, candidate, "") is None for candidate in left):
-                return f"`{path}.{number}` is not there"
-        return None
-    return None if shown == seen else f"`{path}` is {seen!r}; shown {shown!r}"
+        return _first(
+            None
+            if any(_difference(value, candidate, "") is None for candidate in left)
+            else f"`{path}.{number}` is not there"
+            for number, value in enumerate(shown)
+        )
+    is_as_shown = shown == seen or (isinstance(shown, str) and ELLIPSIS in shown)
+    return None if is_as_shown else f"`{path}` is {seen!r}; shown {shown!r}"
+
+
+def _first(found: Iterator[str | None]) -> str | None:
+    return next((difference for difference in found if difference is not None), None)
 
 
 def _at(body: Any, path: str) -> Any:

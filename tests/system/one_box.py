@@ -44,7 +44,7 @@ class OneBox:
         self.issuer = issuer
         self.environment = {**os.environ, **write_files(folder, issuer), **(environment or {})}
         self.data = folder / "data" if names_data else Path(self.environment["XDG_DATA_HOME"]) / "feedgate"
-        self._arguments = ["--data", self.data] if names_data else []
+        self._arguments: list[str | Path] = ["--data", self.data] if names_data else []
         self.starts = 0
         self.process: ServerProcess
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from feedgate_client import FeedgateClient, Notice, Picture
+from feedgate_client import FeedgateClient, Notice, View
 from feedgate_kit.clock import SystemClock
 from feedgate_tools.issuer import DevelopmentIssuer
 from feedgate_tools.simulator.process import Simulator
@@ -76,29 +76,30 @@ async def test_the_guides_of_owner_and_operator_happen_as_written(box: OneBox, c
                     ran += 1
 
         await follow(owners, ["Register a camera", "Share it", "Narrow it"])
-        await follow(operators, ["Find cameras near an incident", "Ask", "Approve, as another person", "Watch"])
-        async with FeedgateClient(box.public, operator) as client:
-            await watch_through_a_pause(client, variables["GRANT"], lambda: follow(owners, ["Pause and resume"]))
+        await follow(
+            operators, ["Find cameras near an incident", "Ask", "Approve, as another person", "Watch"]
+        )
+        async with (
+            FeedgateClient(box.public, operator) as client,
+            client.open_view(variables["GRANT"]) as view,
+        ):
+            await until_told(view, "started")
+            await follow(owners, ["Pause and resume"])
+            told = await until_told(view, "resumed")
+            assert "paused_by_owner" in told
         await follow(operators, ["When you are done", "Read why"])
         await follow(owners, ["Withdraw", "Who looked", "Look after the camera"])
     assert (owners, operators) == ({}, {}), "sections that no test follows"
     assert ran == 23
 
 
-async def watch_through_a_pause(client: FeedgateClient, grant_id: str, pause: object) -> None:
-    """What "Pause and resume" promises to a viewer."""
-    codes: list[str] = []
-    async with asyncio.timeout(40), client.open_view(grant_id) as view:
+async def until_told(view: View, code: str) -> list[str]:
+    """The codes of a view's notices up to this one."""
+    codes = []
+    async with asyncio.timeout(30):
         async for item in view:
             if isinstance(item, Notice):
                 codes.append(item.code)
-            elif isinstance(item, Picture) and "started" in codes and "paused_by_owner" not in codes:
-                await pause()  # type: ignore[operator]  # a coroutine function
-                pause = nothing
-            if "resumed" in codes:
-                break
-    assert codes.index("paused_by_owner") < codes.index("resumed")
-
-
-async def nothing() -> None:
-    return
+                if item.code == code:
+                    return codes
+    raise AssertionError(f"the view ended before `{code}`: {codes}")

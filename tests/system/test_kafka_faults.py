@@ -99,6 +99,18 @@ class World:
             await self.start_postgres()
         await self.deployment.restore()
 
+    @asynccontextmanager
+    async def stepping(self, service: str, folder: Path) -> AsyncIterator["SteppedClock"]:
+        """A service whose clock can be stepped."""
+        clock = SteppedClock(folder)
+        await self.deployment.restart(service, clock.environment)
+        process = self.deployment.processes[service]
+        try:
+            yield clock
+        finally:
+            process.end()
+            clock.forget(process.pid)
+
     def went_dark(self, watch: Watch, fault_us: int, back_us: int) -> None:
         """No picture later than the bound after the fault, until `back_us`."""
         last_us = watch.last_picture_before(back_us)
@@ -446,57 +458,50 @@ async def test_a_publisher_stopped_between_read_and_send_vouches_for_what_it_rea
 
 
 @pytest.mark.needs("faketime")
-async def test_a_relay_whose_clock_steps_is_dark_until_it_is_right_again(
-    world: World, tmp_path: Path
+@pytest.mark.parametrize("service", ["relay", "registry"])
+async def test_a_clock_that_steps_is_dark_and_shows_again_when_it_is_right(
+    world: World, service: str, tmp_path: Path
 ) -> None:
-    stepped = SteppedProcess(tmp_path)
-    await world.deployment.restart("relay", stepped.environment)
-    shared = await world.share()
-    async with world.view(shared) as watch:
-        ahead_us = now_us()
-        stepped.step(HOUR_S)
-        await watch.until_ended()  # by its clock the ticket's time has passed
-        world.went_dark(watch, ahead_us, now_us())
-        assert watch.codes[-1] == "view_ended"
-        stepped.step(0)
-    right_us = now_us()
-    async with watching(world.deployment, world.people, shared.grant_id) as watch:
-        await world.came_back(watch, right_us)
-        behind_us = now_us()
-        stepped.step(-HOUR_S)
-        await watch.until_notice("not_fresh", behind_us)
-        stepped.step(0)
-        right_us = now_us()
-        world.went_dark(watch, behind_us, right_us)
-        await world.came_back(watch, right_us)
-        stepped.step(-HOUR_S)
-        behind_us = now_us()
-        await watch.until_notice("not_fresh", behind_us)
-        await world.people.withdraw(shared.authorisation_id)
-        stopped = await watch.until_notice("stopped", behind_us)
-        stepped.step(0)
-        await world.stays_stopped(watch, shared, stopped.received_at_us)
+    async with world.stepping(service, tmp_path) as clock:
+        shared = await world.share()
+        async with world.view(shared) as watch:
+            for seconds in (HOUR_S, -HOUR_S):
+                stepped_us = now_us()
+                clock.step(seconds)
+                told = await watch.until_notice("not_fresh", stepped_us)
+                clock.step(0)
+                right_us = now_us()
+                world.went_dark(watch, stepped_us, right_us)
+                await world.came_back(watch, right_us)
+                resumed = await watch.until_notice("resumed", told.received_at_us)
+                assert watch.pictures_between(told.received_at_us, resumed.received_at_us) == 0
+            await world.stops_at_once(watch, shared)
 
 
 @pytest.mark.needs("faketime")
-async def test_a_registry_whose_clock_steps_vouches_for_nothing_until_it_is_right_again(
+async def test_a_withdrawal_reaches_a_relay_whose_clock_is_an_hour_off(world: World, tmp_path: Path) -> None:
+    async with world.stepping("relay", tmp_path) as clock:
+        shared = await world.share()
+        async with world.view(shared) as watch:
+            stepped_us = now_us()
+            clock.step(-HOUR_S)
+            await watch.until_notice("not_fresh", stepped_us)
+            await world.stops_at_once(watch, shared)
+            clock.step(0)
+            assert watch.last_picture_before(now_us()) <= stepped_us + DARK_US
+
+
+@pytest.mark.needs("faketime")
+async def test_a_withdrawal_counts_also_when_registry_s_clock_is_two_seconds_behind(
     world: World, tmp_path: Path
 ) -> None:
-    stepped = SteppedProcess(tmp_path)
-    await world.deployment.restart("registry", stepped.environment)
-    shared = await world.share()
-    async with world.view(shared) as watch:
-        for seconds in (HOUR_S, -HOUR_S):
-            stepped_us = now_us()
-            stepped.step(seconds)
-            await watch.until_notice("not_fresh", stepped_us)
-            stepped.step(0)
-            right_us = now_us()
-            world.went_dark(watch, stepped_us, right_us)
-            await world.came_back(watch, right_us)
-        stepped.step(-2)  # heartbeats still vouch, for two seconds less
-        await world.stops_at_once(watch, shared)
-        stepped.step(0)
+    """Its heartbeats still vouch, for two seconds less."""
+    async with world.stepping("registry", tmp_path) as clock:
+        shared = await world.share()
+        async with world.view(shared) as watch:
+            clock.step(-2)
+            await watch.until_playing(75)
+            await world.stops_at_once(watch, shared)
 
 
 async def test_a_withdrawal_needs_neither_access_policy_nor_ingest_nor_audit(world: World) -> None:
@@ -580,8 +585,8 @@ async def test_a_killed_ingest_is_missed_and_begins_a_new_run(world: World) -> N
         await world.stops_at_once(watch, shared)
 
 
-class SteppedProcess:
-    """A process whose wall clock, and only that, is set by a file."""
+class SteppedClock:
+    """The wall clock, and only that, of the processes that are started with its environment."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "clock"
@@ -592,7 +597,7 @@ class SteppedProcess:
         library = faketime_library()
         assert library is not None
         return {
-            "LD_PRELOAD": str(library.with_name("libfaketimeMT.so.1")),
+            "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(self.file),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
@@ -603,6 +608,12 @@ class SteppedProcess:
         written = self.file.with_suffix(".new")
         written.write_text(f"{seconds:+d}", encoding="ascii")
         written.replace(self.file)
+
+    @staticmethod
+    def forget(pid: int) -> None:
+        """Remove what libfaketime leaves behind of a process that was killed."""
+        for left in Path("/dev/shm").glob(f"*faketime*_{pid}"):
+            left.unlink()
 
 
 def as_of_us(heartbeat: Record) -> int:

@@ -129,7 +129,7 @@ async def site(socket_enabled: None) -> AsyncIterator[Site]:
     issuer = LocalIssuer.generate("https://agency.example", clock, realm="agency", agency=AGENCY)
     async with TokenVerifier([issuer.config()], clock) as verifier:
         service = create_app(
-            RelaySettings(bus="embedded", skew_s=0, stall_s=0.1, public_origin=ORIGIN),
+            RelaySettings(skew_s=0, stall_s=0.1, public_origin=ORIGIN),
             RelayPorts(bus=bus, clock=clock, verifier=verifier, ticket_keys=office),
         )
         async with running(service, ANYWHERE, ANYWHERE, shutdown_s=2) as addresses:

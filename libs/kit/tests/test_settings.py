@@ -73,7 +73,7 @@ def test_a_secrets_directory_that_is_none_is_named(monkeypatch: pytest.MonkeyPat
         ("PUBLIC_PORT", "70000", "less than or equal to 65535"),
         ("PUBLIC_PORT", "http", "integer"),
         ("PUBLIC_PORT", "", "integer"),
-        ("BUS", "rabbit", "'embedded' or 'kafka'"),
+        ("LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
         ("SKEW_S", "-1", "greater than or equal to 0"),
         ("SKEW_S", "nan", "less than or equal to 5"),
         ("PUBLIC_ORIGIN", "https://feedgate.example/", "without a path"),
@@ -93,7 +93,7 @@ def test_a_wrong_value_is_one_line_with_its_variable_what_was_seen_and_what_is_a
 
 
 def test_each_wrong_value_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = refused(monkeypatch, PUBLIC_PORT="x", INTERNAL_PORT="y", BUS="z")
+    said = refused(monkeypatch, PUBLIC_PORT="x", INTERNAL_PORT="y", LOG_LEVEL="z")
     assert len(said.splitlines()) == 3
 
 
@@ -147,7 +147,6 @@ def test_a_plain_http_issuer_is_fine_where_all_is_on_loopback(tmp_path: Path) ->
     assert len(settings_with_plain_issuer(tmp_path).load_issuers()) == 1
     sqlite = SecretStr("sqlite+aiosqlite:////data/policy.sqlite")
     assert settings_with_plain_issuer(tmp_path, database_url=sqlite).load_issuers()
-    assert settings_with_plain_issuer(tmp_path, bus="embedded", kafka_bootstrap="kafka:9092").load_issuers()
 
 
 @pytest.mark.parametrize(

@@ -12,27 +12,16 @@ from feedgate_contracts.audit.v1.audit_pb2 import Actor, AuditRecord, Justificat
 from feedgate_kit.bus.cloudevents import headers_for
 from feedgate_kit.bus.embedded import EmbeddedBus
 from feedgate_kit.bus.record import Record
-from feedgate_kit.clock import MICROSECONDS
 from feedgate_kit.database import Database
 from feedgate_kit.identity import TokenVerifier, owner_key
 from feedgate_kit.ids import new_id
 from feedgate_kit.migration import migrate
+from feedgate_kit.stepped_clock import SteppedClock
 from feedgate_kit.tokens import LocalIssuer
 from feedgate_kit.topics import audit_events
 
 HASH_KEY = "an owner hash key for tests, long enough"
 ISSUER = "https://owners.example"
-
-
-@dataclass
-class SteppedClock:
-    at_us: int = 1_795_000_000 * MICROSECONDS
-
-    def now_us(self) -> int:
-        return self.at_us
-
-    def monotonic_s(self) -> float:
-        return self.at_us / MICROSECONDS
 
 
 @dataclass
@@ -44,7 +33,7 @@ class Records:
     camera_id: str = field(default_factory=new_id)
 
     def make(self, event: str, **fields: object) -> AuditRecord:
-        self.clock.at_us += MICROSECONDS
+        self.clock.advance(1)
         record = AuditRecord(
             record_id=new_id(),
             event=event,
@@ -53,7 +42,7 @@ class Records:
             camera_id=self.camera_id,
             **fields,  # type: ignore[arg-type]
         )
-        record.occurred_at.FromMicroseconds(self.clock.at_us)
+        record.occurred_at.FromMicroseconds(self.clock.now_us())
         return record
 
     def view_started(self, view_id: str) -> AuditRecord:
@@ -74,12 +63,12 @@ class Records:
 
     def view_ended(self, view_id: str, pictures: int, reason: str) -> AuditRecord:
         record = self.make("view.ended", view_id=view_id, usage=self.usage(pictures), reason=reason)
-        record.dark_at.FromMicroseconds(self.clock.at_us - 1_000)
+        record.dark_at.FromMicroseconds(self.clock.now_us() - 1_000)
         return record
 
     def usage(self, pictures: int) -> Usage:
         usage = Usage(pictures=pictures, bytes=pictures * 12_500)
-        usage.last_picture_at.FromMicroseconds(self.clock.at_us)
+        usage.last_picture_at.FromMicroseconds(self.clock.now_us())
         return usage
 
 

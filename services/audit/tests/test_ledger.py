@@ -12,11 +12,13 @@ from feedgate_audit.metrics import AuditMetrics
 from feedgate_audit.store import AuditStore
 from feedgate_contracts.audit.v1.audit_pb2 import Actor, AuditRecord, Outcome
 from feedgate_kit.bus.embedded import EmbeddedBus
-from feedgate_kit.bus.record import Record
+from feedgate_kit.bus.record import Record, StoredRecord
 from feedgate_kit.database import Database
+from feedgate_kit.errors import UnreadableRecordError
 from feedgate_kit.ids import new_id
+from feedgate_kit.stepped_clock import SteppedClock
 
-from .conftest import AUDIT_TOPIC, Records, SteppedClock, record_of
+from .conftest import AUDIT_TOPIC, Records, record_of
 
 Http = Callable[[str], httpx.AsyncClient]
 
@@ -40,7 +42,8 @@ async def test_a_view_tells_who_looked_when_why_and_how_many_pictures(
         records.view_started(view),
         records.view_usage(view, 250),
         records.view_ended(view, 301, "authorisation_withdrawn"),
-        records.make("view.dark", view_id=view, dark_ms=27),
+        records.make("view.dark", view_id=view, dark_ms=41, reason="paused_by_owner"),
+        records.make("view.dark", view_id=view, dark_ms=27, reason="stopped"),
     )
     async with http_of("ana") as http:
         page = (await http.get("/audit/v1/ledger")).json()
@@ -135,8 +138,8 @@ async def test_a_fact_that_comes_again_is_kept_once(
     store: AuditStore, clock: SteppedClock, records: Records
 ) -> None:
     fact = fact_of(record_of(records.view_started(new_id()), clock))
-    assert await store.append([fact, fact]) == 1
-    assert await store.append([fact]) == 0
+    assert await store.append([fact, fact]) == [fact]
+    assert await store.append([fact]) == []
     assert first_break([entry async for entry in store.entries()]) is None
 
 
@@ -166,3 +169,28 @@ async def test_what_is_no_fact_goes_to_the_dead_letters_with_its_cause(
     dead = await (await bus.event_log(f"{AUDIT_TOPIC}.dlq").open_consumer("test")).read()
     assert dead[0].record.value == b"\xff\xff"
     assert "AuditRecord" in dead[0].record.headers["dlq-cause"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("record_id", "a\0b"), ("event", "e" * 61), ("owner", "0" * 65), ("camera_id", "c\0"), ("view_id", "v" * 61)],
+)
+def test_what_the_database_could_not_keep_is_no_fact(
+    clock: SteppedClock, records: Records, field: str, value: str
+) -> None:
+    record = records.view_started(new_id())
+    setattr(record, field, value)
+    with pytest.raises(UnreadableRecordError, match=f"`{field}`"):
+        fact_of(record_of(record, clock))
+
+
+async def test_only_what_was_added_is_counted_as_added(
+    store: AuditStore, clock: SteppedClock, records: Records, bus: EmbeddedBus
+) -> None:
+    registry = CollectorRegistry()
+    collector = Collector(bus, store, AuditMetrics(registry), AUDIT_TOPIC)
+    stored = StoredRecord(record_of(records.view_started(new_id()), clock), "1")
+    await collector.collect([stored, stored])
+    await collector.collect([stored])
+    assert registry.get_sample_value("audit_entries_total", {"type": "feedgate.audit.v1.AuditRecord"}) == 1
+    assert registry.get_sample_value("audit_repeated_records_total") == 2

@@ -18,7 +18,7 @@ from feedgate_kit.tokens import LocalIssuer
 from feedgate_kit.topics import FEED_STATE
 from feedgate_registry.__main__ import build
 from feedgate_registry.app import PACKAGE
-from feedgate_registry.database_watch import DatabaseWatch
+from feedgate_kit.database_watch import DatabaseWatch
 from feedgate_registry.settings import RegistrySettings
 from feedgate_registry.tables import METADATA
 

@@ -283,7 +283,7 @@ def _judge(
         kind = shut.address_class.replace("_", " ")
         allowed = _words(allowed_networks) if shut.openable else f"never a {kind} address"
         return Refusal(
-            address, shut.address_class, f"`{address}`, a {kind} address ({shut.network})", allowed
+            address, shut.address_class, f"`{address}`, of the kind {kind} ({shut.network})", allowed
         )
     if around or openers or not allowed_networks:
         return None

@@ -41,9 +41,6 @@ class ServiceSettings(BaseSettings):
         extra="ignore", hide_input_in_errors=True, frozen=True, use_attribute_docstrings=True
     )
 
-    bus: Literal["embedded", "kafka"] = "kafka"
-    """`kafka` for every deployment of more than one process; `embedded` inside `feedgate up`."""
-
     kafka_bootstrap: str = "127.0.0.1:9092"
     """Kafka brokers to begin with, `host:port` separated by commas; name two or more in production."""
 
@@ -157,12 +154,11 @@ class ServiceSettings(BaseSettings):
             self.setting_name("public_host"): self.public_host,
             self.setting_name("internal_host"): self.internal_host,
         }
-        if self.bus == "kafka":
-            for number, broker in enumerate(self.kafka_bootstrap.split(","), start=1):
-                name = self.setting_name("kafka_bootstrap")
-                hosts[name if number == 1 else f"{name} ({number})"] = (
-                    urlsplit(f"//{broker.strip()}").hostname or ""
-                )
+        for number, broker in enumerate(self.kafka_bootstrap.split(","), start=1):
+            name = self.setting_name("kafka_bootstrap")
+            hosts[name if number == 1 else f"{name} ({number})"] = (
+                urlsplit(f"//{broker.strip()}").hostname or ""
+            )
         if self.database_url is not None:
             parts = urlsplit(self.database_url.get_secret_value())
             if not parts.scheme.startswith("sqlite"):

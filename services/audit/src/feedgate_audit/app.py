@@ -11,36 +11,41 @@ from feedgate_audit.metrics import AuditMetrics
 from feedgate_audit.ports import AuditPorts
 from feedgate_audit.settings import AuditSettings
 from feedgate_audit.store import AuditStore
-from feedgate_kit.migration import is_current
+from feedgate_kit.database_watch import DatabaseWatch
 from feedgate_kit.service import Readiness, Service, create_internal_app, create_public_app
 from feedgate_kit.supervise import background
 
 NAME = "audit"
 PACKAGE = "feedgate_audit"
+DATABASE_WATCH_S = 2.0
 
 
 def create_app(settings: AuditSettings, ports: AuditPorts) -> Service:
     """The service; nothing runs before its lifespan is entered."""
-    registry = CollectorRegistry()
-    metrics = AuditMetrics(registry)
+    prometheus = CollectorRegistry()
+    metrics = AuditMetrics(prometheus)
     store = AuditStore(ports.database, ports.clock)
     public = create_public_app(NAME, ports.verifier)
     public.include_router(routes(store, settings.owner_hash_key.get_secret_value().encode()))
-    migrated = False
+    watch = DatabaseWatch(ports.database, PACKAGE, DATABASE_WATCH_S)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        nonlocal migrated
-        migrated = await is_current(ports.database, PACKAGE)
-        collectors = {f"collect {topic}": Collector(ports.bus, store, metrics, topic).run for topic in TOPICS}
-        async with background(collectors, ports.clock):
+        tasks = {f"collect {topic}": Collector(ports.bus, store, metrics, topic).run for topic in TOPICS}
+        tasks["database watch"] = watch.run
+        async with background(tasks, ports.clock):
             yield
 
     return Service(
         name=NAME,
         public=public,
         internal=create_internal_app(NAME, ports.verifier),
-        registry=registry,
+        registry=prometheus,
         lifespan=lifespan,
-        readiness=Readiness({"the database at this version's revision": lambda: migrated}),
+        readiness=Readiness(
+            {
+                "database": lambda: watch.answers,
+                "the database at this version's revision": lambda: watch.is_migrated,
+            }
+        ),
     )

@@ -12,7 +12,7 @@ from feedgate_kit.bus.ports import Bus, EventLog
 from feedgate_kit.bus.record import StoredRecord
 from feedgate_kit.clock import MICROSECONDS
 from feedgate_kit.errors import UnreadableRecordError
-from feedgate_kit.topics import DECISION_EVENTS, audit_events
+from feedgate_kit.topics import DECISION_EVENTS, audit_events, dead_letters
 
 GROUP = "audit"
 TOPICS = (
@@ -57,15 +57,14 @@ class Collector:
                     "record is no fact", topic=self.topic, position=stored.position, cause=str(error)
                 )
                 await self._dead_letters().append(dead_letter(stored, self.topic, error))
-        added = await self.store.append(facts)
-        self._count(facts, added)
+        self._count(facts, await self.store.append(facts))
 
     def _dead_letters(self) -> EventLog:
-        return self.bus.event_log(f"{self.topic}.dlq")
+        return self.bus.event_log(dead_letters(self.topic))
 
-    def _count(self, facts: list[Fact], added: int) -> None:
-        self.metrics.repeated.inc(len(facts) - added)
-        for fact in facts:
+    def _count(self, facts: Sequence[Fact], added: Sequence[Fact]) -> None:
+        self.metrics.repeated.inc(len(facts) - len(added))
+        for fact in added:
             self.metrics.entries.labels(fact.type).inc()
         newest = max((fact.occurred_at_us for fact in facts), default=None)
         if newest is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from feedgate_audit.tables import LONGEST_CHARS
 from feedgate_contracts.audit.v1.audit_pb2 import AuditRecord
 from feedgate_contracts.decision.v1.decision_pb2 import DecisionMade
 from feedgate_kit.bus.record import Record
@@ -62,7 +63,8 @@ def fact_of(record: Record) -> Fact:
     """The fact in a record of the bus.
 
     Raises:
-        UnreadableRecordError: the type is none of ours, the bytes do not parse, or there is no id.
+        UnreadableRecordError: the type is none of ours, the bytes do not parse, there is no id, or
+            the database could not keep it.
     """
     type_: Any = record.headers.get("ce_type", "")
     reader = _READERS.get(type_)
@@ -74,4 +76,11 @@ def fact_of(record: Record) -> Fact:
         raise UnreadableRecordError(f"not a `{type_}`: {error}") from error
     if not fact.record_id:
         raise UnreadableRecordError(f"a `{type_}` without an id")
+    for name, longest in LONGEST_CHARS.items():
+        text: str = getattr(fact, name)
+        if len(text) > longest or "\x00" in text:
+            raise UnreadableRecordError(
+                f"a `{type_}` whose `{name}` has {len(text)} characters;"
+                f" allowed: at most {longest}, none of them NUL"
+            )
     return fact

@@ -17,6 +17,9 @@ from feedgate_kit.http import ApiModel
 CONTINUES_A_VIEW = frozenset({"view.usage", "view.ended", "view.dark"})
 """Events that tell more of a view already in the ledger and open no entry of their own."""
 
+LAST_WORDS = frozenset({"stopped", "view_ended"})
+"""The notices that end a view, as `view.dark` names the one it answers."""
+
 
 class ViewEntry(ApiModel):
     """One live view of one camera."""
@@ -78,7 +81,10 @@ def _view_entry(started: AuditRecord, records: Sequence[AuditRecord]) -> ViewEnt
     # Counts grow from record to record; they may be read in another order than written.
     last = max(counted, key=lambda record: record.usage.pictures, default=None)
     ended = next((record for record in records if record.event == "view.ended"), None)
-    dark = next((record for record in records if record.event == "view.dark"), None)
+    # A page covers its tile more than once in a view; the proof is of the last time.
+    dark = next(
+        (record for record in records if record.event == "view.dark" and record.reason in LAST_WORDS), None
+    )
     return ViewEntry(
         at=_required(started.occurred_at),
         camera_id=started.camera_id,

@@ -30,12 +30,15 @@ class AuditStore:
         self.database = database
         self.clock = clock
 
-    async def append(self, facts: Sequence[Fact]) -> int:
-        """Add the facts not yet there, in order and in one transaction; how many were new."""
+    async def append(self, facts: Sequence[Fact]) -> list[Fact]:
+        """Add the facts not yet there, in order and in one transaction; these are returned."""
         async with self.database.begin() as connection:
             await _one_writer(connection)
             known = await _known_ids(connection, [fact.record_id for fact in facts])
-            new = {fact.record_id: fact for fact in facts if fact.record_id not in known}
+            new: dict[str, Fact] = {}
+            for fact in facts:
+                if fact.record_id not in known:
+                    new.setdefault(fact.record_id, fact)
             position, previous_hash = await _end_of_chain(connection)
             rows = []
             for fact in new.values():
@@ -45,7 +48,7 @@ class AuditStore:
                 rows.append(_row(entry, fact))
             if rows:
                 await connection.execute(insert(audit_entry), rows)
-            return len(rows)
+            return list(new.values())
 
     async def entries(self, batch: int = 1_000) -> AsyncIterator[ChainEntry]:
         """The whole chain from its first entry on."""

@@ -1,6 +1,10 @@
 """The one table of audit: facts in order. It is only ever inserted into and read."""
 
+from typing import Final
+
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, String, Table
+
+LONGEST_CHARS: Final = {"record_id": 60, "event": 60, "owner": 64, "camera_id": 60, "view_id": 60}
 
 metadata = MetaData()
 
@@ -14,11 +18,11 @@ audit_entry = Table(
     Column("previous_hash", LargeBinary(32), nullable=False, unique=True),
     Column("hash", LargeBinary(32), nullable=False),
     # What questions are asked by, copied out of `value`; the chain does not cover these.
-    Column("record_id", String(60), nullable=False, unique=True),
-    Column("event", String(60), nullable=False),
-    Column("owner", String(64), nullable=False),
-    Column("camera_id", String(60), nullable=False),
-    Column("view_id", String(60), nullable=False),
+    Column("record_id", String(LONGEST_CHARS["record_id"]), nullable=False, unique=True),
+    Column("event", String(LONGEST_CHARS["event"]), nullable=False),
+    Column("owner", String(LONGEST_CHARS["owner"]), nullable=False),
+    Column("camera_id", String(LONGEST_CHARS["camera_id"]), nullable=False),
+    Column("view_id", String(LONGEST_CHARS["view_id"]), nullable=False),
     Index("audit_entry_owner", "owner", "position"),
     Index("audit_entry_view", "view_id", "position"),
 )

@@ -16,7 +16,7 @@ from feedgate_registry.acts import OwnerActs
 from feedgate_registry.authorisation_api import authorisation_routes
 from feedgate_registry.camera_api import camera_routes
 from feedgate_registry.catalogue_api import catalogue_routes
-from feedgate_registry.database_watch import DatabaseWatch
+from feedgate_kit.database_watch import DatabaseWatch
 from feedgate_registry.expiry import record_expiries
 from feedgate_registry.feeds import Feeds
 from feedgate_registry.handover import SourceHandover

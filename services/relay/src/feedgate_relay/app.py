@@ -34,8 +34,8 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
     limits = Limits(
         skew_us=round(settings.skew_s * MICROSECONDS), stall_us=round(settings.stall_s * MICROSECONDS)
     )
-    registry = CollectorRegistry()
-    metrics = RelayMetrics(registry)
+    prometheus = CollectorRegistry()
+    metrics = RelayMetrics(prometheus)
     states = States(ports.bus, clock, limits, metrics)
     metrics.watch_heartbeats(states.heartbeat_ages)
     outgoing = Outgoing(ports.bus.event_log, metrics)
@@ -95,7 +95,7 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
         name="relay",
         public=public,
         internal=create_internal_app("relay", ports.verifier),
-        registry=registry,
+        registry=prometheus,
         lifespan=lifespan,
         readiness=Readiness(
             {

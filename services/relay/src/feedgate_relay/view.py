@@ -166,9 +166,11 @@ class View:
             return
         window = self._window()
         was_live = self.right_is_live
+        fresh = self._states.fresh()
         self.delivery.window = window
-        self.right_is_live = window.shut is None and self._states.fresh()
-        if window.shut is not None:
+        self.right_is_live = window.shut is None and fresh
+        # A clock that no heartbeat agrees with may be wrong: it shows nothing, but it ends nothing for ever.
+        if window.shut is not None and (fresh or not window.shut.by_clock):
             self._shut(window.shut)
         elif not self.right_is_live:
             self._cover(NOTICE_CODE_NOT_FRESH, Reason.HEARTBEAT_OLD)
@@ -238,7 +240,7 @@ class View:
         """A message of the page. Gives back a ticket it sent, which the caller has to verify."""
         try:
             message = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             message = None
         kind = message.get("type") if isinstance(message, dict) else None
         match kind:
@@ -333,7 +335,7 @@ class View:
         if shut.for_ever:
             self.end(shut.code, shut.reason)
             return
-        until = "" if shut.until_us is None else f" They open at {wire_time(shut.until_us)}."
+        until = "" if shut.until_us is None else f" Pictures may come from {wire_time(shut.until_us)} on."
         self._cover(shut.code, shut.reason, until)
 
     def _cover(self, code: NoticeCode, reason: str, more: str = "") -> None:

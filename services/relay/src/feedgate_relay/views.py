@@ -187,7 +187,8 @@ class Views:
         for view in list(self._views.values()):
             view.check()
         self._ending = [view for view in self._ending if not view.close_when_due()]
-        self._used.forget_expired(self._clock.now_us())
+        if self._states.fresh():  # a clock that stepped ahead, and back, must not make used tickets good
+            self._used.forget_expired(self._clock.now_us())
         if self._by_secret:
             self._by_secret = {secret: view for secret, view in self._by_secret.items() if view.wants_media}
         looked_at = {view.ticket.stream for view in self._views.values() if view.right_is_live}

@@ -23,6 +23,7 @@ from feedgate_relay.schedule import OpenHours, ScheduleError, present_or_next
 from feedgate_relay.ticket import Ticket
 
 _ENDINGS: Final = frozenset({NOTICE_CODE_STOPPED, NOTICE_CODE_VIEW_ENDED})
+_EXPIRIES: Final = frozenset({Reason.TICKET_EXPIRED, Reason.GRANT_EXPIRED, Reason.AUTHORISATION_EXPIRED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class Shut:
     def for_ever(self) -> bool:
         """Whether the view can never show a picture again."""
         return self.code in _ENDINGS
+
+    @property
+    def by_clock(self) -> bool:
+        """Whether only this relay's clock says so."""
+        return self.reason in _EXPIRIES
 
 
 @dataclass(frozen=True, slots=True)

@@ -624,7 +624,7 @@ class Screen {
   // Give the picture its place behind the one before it.
   #lay(fragment) {
     const box = pictureBoxOf(fragment);
-    const lastsS = box.durationTicks / this.#ticksPerSecond;
+    const lastsS = Math.max(box.durationTicks / this.#ticksPerSecond, LASTS_AT_LEAST_S);
     const at = box.decodeTicks / this.#ticksPerSecond;
     const beyond = at + this.#shift - this.#edge; // from the picture before it
     if (this.#edge === null) {
@@ -665,7 +665,7 @@ class Screen {
 
 // Close codes: docs/ref/close-codes.md.
 function stateAfter(code) {
-  if (code >= 4030 && code <= 4049) return "stopped"; // no right, and no ticket will change it
+   // no right, and no ticket will change it
   if (code === 4010 || code === 4011) return "refused"; // this page or its origin
   return "lost";
 }
