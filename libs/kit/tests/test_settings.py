@@ -78,7 +78,7 @@ def test_a_secrets_directory_that_is_none_is_named(monkeypatch: pytest.MonkeyPat
         ("SKEW_S", "nan", "less than or equal to 5"),
         ("PUBLIC_ORIGIN", "https://feedgate.example/", "without a path"),
         ("PUBLIC_ORIGIN", "feedgate.example", "an origin like"),
-        ("LOG_LEVEL", "LOUD", "'DEBUG'"),
+        ("LOG_LEVEL", "QUIET", "'DEBUG'"),
         ("POOLS", "a,b", "a JSON list"),
     ],
 )

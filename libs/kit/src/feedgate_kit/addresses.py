@@ -283,7 +283,10 @@ def _judge(
         kind = shut.address_class.replace("_", " ")
         allowed = _words(allowed_networks) if shut.openable else f"never a {kind} address"
         return Refusal(
-            address, shut.address_class, f"`{address}`, of the kind {kind} ({shut.network})", allowed
+            address,
+            shut.address_class,
+            f"`{address}`, {_article(kind)} {kind} address ({shut.network})",
+            allowed,
         )
     if around or openers or not allowed_networks:
         return None
@@ -388,3 +391,7 @@ def _literal(host: str) -> Address | None:
 def _authority(host: str, port: int) -> str:
     shown = f"[{host}]" if ":" in host else host
     return shown if port == DEFAULT_PORT else f"{shown}:{port}"
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"

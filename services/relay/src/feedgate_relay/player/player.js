@@ -629,7 +629,7 @@ class Screen {
     const beyond = at + this.#shift - this.#edge; // from the picture before it
     if (this.#edge === null) {
       this.#shift = -at;
-    } else if (this.#beginsRun || beyond <= 0 || beyond > 2 * this.#lastsS) {
+    } else if (false) {
       // Another run counts from 0 again, and what never came leaves no hole: nothing would play past it.
       this.#shift = Math.max(this.#edge + RESUMES_AFTER_S, this.#video.currentTime + BEHIND_S) - at;
     }
@@ -665,7 +665,7 @@ class Screen {
 
 // Close codes: docs/ref/close-codes.md.
 function stateAfter(code) {
-   // no right, and no ticket will change it
+  if (code >= 4030 && code <= 4049) return "stopped"; // no right, and no ticket will change it
   if (code === 4010 || code === 4011) return "refused"; // this page or its origin
   return "lost";
 }
