@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.page.clip import TICKS
-from tests.page.scripted_relay import GRANT, rfc3339
+from tests.page.scripted_relay import GRANT, ScriptedView, rfc3339
 from tests.page.stage import Stage, stage
 
 pytestmark = pytest.mark.needs("chromium")
@@ -204,8 +204,12 @@ async def test_pictures_wait_for_the_notice_that_they_begin(on: Stage) -> None:
 
 async def test_another_run_and_lost_pictures_play_on(on: Stage) -> None:
     view = await on.live()
+    await on.screen.until_picture(after=40)
     view.begin_run()
     number = view.next_number
+    look = await on.screen.until_picture(after=number - 1)
+    assert look.number is not None
+    assert look.at_s - view.sent_at_s[look.number] < 0.8
     await on.screen.until_picture(after=number + 5)
     view.skip_pictures()
     number = view.next_number
@@ -232,17 +236,31 @@ async def test_after_a_stall_it_is_at_the_live_edge_again(on: Stage) -> None:
     view = await on.live()
     view.hold()
     await on.expect_state("late")
-    stalled = view.next_number
+    await until_young(on, view, view.next_number, age_s=0.3, within_s=3)
+    await on.expect_state("live")
+    assert on.relay.tickets == 1
+
+
+async def test_after_a_hiccup_it_hurries_to_the_live_edge(on: Stage) -> None:
+    """Too little to jump over, and still half a second that nobody would get back."""
+    view = await on.live()
+    view.hold()
+    await on.outwait(400)
+    await until_young(on, view, view.next_number, age_s=0.2, within_s=8)
+    assert on.relay.tickets == 1
+
+
+async def until_young(on: Stage, view: ScriptedView, number: int, *, age_s: float, within_s: float) -> None:
+    """Let go what waits, and wait for a picture not before `number` that is at most so old."""
     view.release()
     await on.screen.until(
         lambda look: (
             look.number is not None
-            and look.number >= stalled
-            and look.at_s - view.sent_at_s[look.number] < 0.3
-        )
+            and look.number >= number
+            and look.at_s - view.sent_at_s[look.number] < age_s
+        ),
+        within_s=within_s,
     )
-    await on.expect_state("live")
-    assert on.relay.tickets == 1
 
 
 async def test_pictures_that_are_too_late_are_not_shown(on: Stage) -> None:

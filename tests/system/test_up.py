@@ -160,10 +160,10 @@ async def test_a_restart_keeps_cameras_wills_and_ledger_and_can_still_open_the_s
     async with httpx.AsyncClient(base_url=box.public, timeout=15.0) as http:
         people = box.people(http)
         camera_id = await people.register_camera(camera.rtsp_url())
-        kept = await people.open_share(camera_id)
-        assert "started" in await watch(box, people.cast.operator, kept.grant_id, pictures=5)
         gone = await people.open_share(camera_id)
+        assert "started" in await watch(box, people.cast.operator, gone.grant_id, pictures=5)
         await people.withdraw(gone.authorisation_id)
+        kept = await people.open_share(camera_id)
         before = await ended_views(people, camera_id)
     assert box.stop() == 0
     length = verified(box)
@@ -181,7 +181,7 @@ async def test_a_restart_keeps_cameras_wills_and_ledger_and_can_still_open_the_s
         }
         assert states == {kept.authorisation_id: "active", gone.authorisation_id: "withdrawn"}
         assert await ended_views(people, camera_id) == before
-        # The sealed source is opened again with the kept key, under the grant given before.
+        # The sealed source is opened again with the kept key, under a grant given before.
         assert "started" in await watch(box, people.cast.operator, kept.grant_id, pictures=5)
         with pytest.raises(RefusedError) as refused:
             await watch(box, people.cast.operator, gone.grant_id, pictures=1)

@@ -8,9 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from feedgate_access_policy.app import PACKAGE, Assembled, assemble
+from feedgate_access_policy.app import Assembled, assemble
 from feedgate_access_policy.bases_source import PACKS
-from feedgate_access_policy.database_watch import DatabaseWatch
 from feedgate_access_policy.grant import Grant
 from feedgate_access_policy.ports import AccessPolicyPorts
 from feedgate_access_policy.settings import AccessPolicySettings
@@ -22,7 +21,6 @@ from feedgate_contracts.grant.v1 import grant_pb2
 from feedgate_kit.bus.record import HEARTBEAT_KEY
 from feedgate_kit.database import Database
 from feedgate_kit.identity import TokenVerifier
-from feedgate_kit.migration import migrate
 from feedgate_kit.tokens import LocalIssuer
 from feedgate_kit.topics import GRANT_STATE, audit_events
 
@@ -139,26 +137,6 @@ async def test_it_is_ready_once_it_knows_and_is_heard(stand: Stand, settings: Ac
         await eventually(lambda: parts.service.readiness.waiting_for() == [])
         stand.clock.advance(4)
         assert parts.service.readiness.waiting_for() == ["a fresh copy of the cameras"]
-
-
-async def test_a_database_that_is_empty_or_does_not_answer_is_told_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    empty = Database(f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}")
-    watch = DatabaseWatch(empty, PACKAGE, 1)
-    await watch.ask()
-    assert (watch.answers, watch.is_migrated) == (True, False)
-    await migrate(empty, PACKAGE)
-    await watch.ask()
-    assert (watch.answers, watch.is_migrated) == (True, True)
-    await empty.close()
-
-    async def refused(*_: object) -> bool:
-        raise ConnectionRefusedError
-
-    monkeypatch.setattr("feedgate_access_policy.database_watch.is_current", refused)
-    await watch.ask()
-    assert not watch.answers
 
 
 async def metrics(stand: Stand) -> str:

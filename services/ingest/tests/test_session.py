@@ -119,6 +119,21 @@ async def test_a_new_password_is_tried_at_once(yard: Yard, is_demanded: bool) ->
     assert yard.connection.source.url.password == "right"
 
 
+async def test_the_owners_change_begins_the_pauses_anew(yard: Yard) -> None:
+    await yard.connect()
+    for _ in range(3):
+        yard.connection.fail(FeedError(Reason.UNREACHABLE))
+        await yard.go_on()
+        if len(yard.pauses) < 3:
+            await yard.demand()
+            await yard.retry()
+    yard.share()
+    await yard.go_on()
+    yard.connection.fail(FeedError(Reason.UNREACHABLE))
+    await yard.go_on()
+    assert [pause.seconds for pause in yard.pauses] == [0.5, 1.0, 2.0, 0.5]
+
+
 async def test_the_address_is_judged_at_every_connect(yard: Yard) -> None:
     yard.vault.urls["cam"] = "rtsp://cam.example/live"
     yard.names.known["cam.example"] = ["192.0.2.9"]

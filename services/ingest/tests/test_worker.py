@@ -5,7 +5,7 @@ import pytest
 from feedgate_contracts.camera.v1.camera_pb2 import SHARING_PAUSED, SHARING_STOPPED
 from feedgate_ingest.reasons import FeedError, Reason
 from services.ingest.tests.coded import KEY, TRACK, picture
-from services.ingest.tests.yard import Yard, settled
+from services.ingest.tests.yard import Yard
 
 
 async def test_without_demand_nothing_is_fetched_and_nothing_connected(yard: Yard) -> None:
@@ -181,15 +181,17 @@ async def test_one_cameras_failure_never_touches_another(yard: Yard) -> None:
 
 async def test_a_stream_that_is_demanded_again_while_it_hangs_up_waits_for_the_end(yard: Yard) -> None:
     connection = await yard.go_live()
+    yard.camera.may_close.clear()
     await yard.demand(release=True)
-    yard.worker.settle()
-    yard.clock.advance(0.01)
+    await yard.go_on(0.01)
     await yard.demand()
-    yard.worker.settle()
-    assert len(yard.camera.connections) == 1, "the camera never has two connections of ours"
-    await settled()
-    assert not connection.is_open
     await yard.go_on()
+    assert connection.is_open
+    assert len(yard.camera.connections) == 1, "the camera never has two connections of ours"
+    yard.camera.may_close.set()
+    await yard.go_on()
+    assert not connection.is_open
+    assert yard.connection.is_open
     assert len(yard.camera.connections) == 2
 
 

@@ -8,7 +8,11 @@ from feedgate_contracts.frame.v1.frame_pb2 import (
     NOTICE_CODE_STOPPED,
     FrameEvent,
 )
-from services.relay.tests.scene import GRANT_ID, STREAM, samples
+from feedgate_kit.ids import new_run
+from feedgate_relay.admission import Source
+from feedgate_relay.frame_events import GrantEvents
+from feedgate_relay.picture import Picture
+from services.relay.tests.scene import GRANT_ID, STREAM, Lens, SteppedClock, grant_state, samples
 from services.relay.tests.stage import Stage
 
 
@@ -78,6 +82,29 @@ async def test_a_picture_handed_over_late_comes_in_a_further_record(stage: Stage
     assert slow.pictures == list(range(11))
     await stage.withdraw()
     assert groups(list(await stage.frame_events())) == [list(range(8)), [8, 9], [10]]
+
+
+def test_late_pictures_come_by_group_and_none_comes_twice() -> None:
+    clock, sent = SteppedClock(), list[FrameEvent]()
+    events = GrantEvents(grant_state(clock.now_us()), STREAM, clock, sent.append)
+
+    def picture(source: Source, gop: int, sequence: int) -> Picture:
+        made = Picture(Lens(clock, sequence=sequence).unit(), source, 3_000_000)
+        made.gop = gop
+        return made
+
+    before, after = Source((1, 1), new_run()), Source((1, 1), new_run())
+    first, second = [picture(before, 1, number) for number in (1, 2)], picture(before, 2, 51)
+    third = picture(after, 3, 1)
+    for quick in (first[0], picture(before, 2, 50), third):
+        events.delivered(quick)
+    for slow in (*first, second, third):
+        events.delivered(slow)
+    events.flush()
+    events.delivered(third)
+    events.flush()
+    assert groups(sent) == [[1], [50], [2], [51], [1]]
+    assert [event.group_of_pictures.run for event in sent] == [before.run] * 4 + [after.run]
 
 
 async def test_what_concerns_the_whole_grant_is_told_once(stage: Stage) -> None:

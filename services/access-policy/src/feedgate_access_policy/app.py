@@ -9,7 +9,6 @@ from prometheus_client import CollectorRegistry
 
 from feedgate_access_policy.api import routes
 from feedgate_access_policy.cameras import Cameras
-from feedgate_access_policy.database_watch import DatabaseWatch
 from feedgate_access_policy.decision_point import DecisionPoint
 from feedgate_access_policy.grant_desk import GrantDesk
 from feedgate_access_policy.incident_desk import IncidentDesk
@@ -26,6 +25,7 @@ from feedgate_access_policy.tables import OUTBOX
 from feedgate_access_policy.trail import SERVICE, Trail
 from feedgate_access_policy.upkeep import Reviews, Upkeep
 from feedgate_kit.clock import MICROSECONDS
+from feedgate_kit.database_watch import DatabaseWatch
 from feedgate_kit.outbox import Outbox
 from feedgate_kit.publisher import Publisher
 from feedgate_kit.service import Readiness, Service, create_internal_app, create_public_app

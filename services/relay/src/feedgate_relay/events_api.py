@@ -3,8 +3,9 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Header
@@ -13,7 +14,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
 from feedgate_contracts.frame.v1.frame_pb2 import FrameEvent
-from feedgate_kit.bus.ports import Bus
+from feedgate_kit.bus.ports import Bus, EventLog
 from feedgate_kit.bus.record import StoredRecord
 from feedgate_kit.clock import MICROSECONDS, Clock
 from feedgate_kit.errors import BusError, PositionError
@@ -25,6 +26,10 @@ HEARTBEAT_S: Final = 15.0
 """Proxies cut connections that are silent for a minute."""
 HEARTBEAT: Final = b": heartbeat\n\n"
 MAXIMUM_POSITION_CHARS: Final = 200
+POSITION_WITHIN_S: Final = 1.0
+"""How long a position is looked for before the answer begins."""
+MAXIMUM_STREAMS: Final = 20
+"""Of one agency at once: each reads the log by itself."""
 
 
 class EventStreams:
@@ -34,6 +39,7 @@ class EventStreams:
         self._bus = bus
         self._clock = clock
         self._stopping = asyncio.Event()
+        self._open: Counter[str] = Counter()
 
     def routes(self) -> APIRouter:
         router = APIRouter(prefix="/relay/v1")
@@ -54,30 +60,31 @@ class EventStreams:
         The stream ends when the token expires; the client resumes with a fresh one.
         """
         try:
-            log = self._bus.event_log(frame_events(caller.agency or ""))
+            topic = frame_events(caller.agency or "")
+            log = self._bus.event_log(topic)
         except TopicError as error:
             raise Problem(403, "agency-unknown", detail="the token names no agency with a topic") from error
-        tail = log.tail(last_event_id)
-        first = asyncio.ensure_future(anext(tail))
         if last_event_id is not None:
-            # A position the log does not have is said at once, as a status; new records may take hours.
-            await asyncio.wait({first}, timeout=1.0)
-            if first.done() and isinstance(first.exception(), PositionError):
-                raise Problem(
-                    409,
-                    "position-unknown",
-                    detail="the log does not hold this `Last-Event-ID`; begin again without one",
-                )
+            await _check_position(log, last_event_id)
+        if self._open[topic] >= MAXIMUM_STREAMS:
+            raise Problem(
+                429,
+                "too-many-streams",
+                detail=f"this agency has {self._open[topic]} streams open here; allowed: {MAXIMUM_STREAMS}",
+            )
         return StreamingResponse(
-            self._stream(tail, first, caller.expires_at),
+            self._stream(topic, last_event_id, caller.expires_at),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
     async def _stream(
-        self, tail: AsyncIterator[StoredRecord], first: "asyncio.Future[StoredRecord]", until_us: int
-    ) -> AsyncIterator[bytes]:
-        coming: asyncio.Future[StoredRecord] = first
+        self, topic: str, after: str | None, until_us: int
+    ) -> AsyncGenerator[bytes, None]:
+        # Opened here and not before: of a client that has gone already, this is never begun.
+        self._open[topic] += 1
+        tail = self._bus.event_log(topic).tail(after)
+        coming: asyncio.Future[StoredRecord] = asyncio.ensure_future(anext(tail))
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
             yield b": frame events\n\n"
@@ -106,9 +113,24 @@ class EventStreams:
             coming.cancel()
             with suppress(asyncio.CancelledError, BusError, PositionError, StopAsyncIteration):
                 await coming
-            close: Callable[[], Awaitable[None]] | None = getattr(tail, "aclose", None)
-            if close is not None:
-                await close()
+            await tail.aclose()
+            self._open[topic] -= 1
+
+
+async def _check_position(log: EventLog, position: str) -> None:
+    """Say at once, as a status, that the log does not have a position; new records may take hours."""
+    async with aclosing(log.tail(position)) as tail:
+        try:
+            async with asyncio.timeout(POSITION_WITHIN_S):
+                await anext(tail)
+        except TimeoutError:
+            return
+        except PositionError as error:
+            raise Problem(
+                409,
+                "position-unknown",
+                detail="the log does not hold this `Last-Event-ID`; begin again without one",
+            ) from error
 
 
 def server_sent_event(stored: StoredRecord) -> bytes | None:

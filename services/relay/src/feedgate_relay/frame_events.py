@@ -19,6 +19,7 @@ from feedgate_contracts.grant.v1.grant_pb2 import GrantState
 from feedgate_contracts.media.v1.access_unit_pb2 import CODEC_H264, Epoch
 from feedgate_kit.clock import Clock
 from feedgate_kit.ids import new_id
+from feedgate_relay.admission import Source
 from feedgate_relay.picture import Picture
 
 LONGEST_GROUP_PICTURES: Final = 1_000
@@ -51,8 +52,9 @@ class GrantEvents:
         self._clock = clock
         self._send = send
         self._group: dict[int, Picture] = {}
-        self._late: dict[int, Picture] = {}
-        self._recorded: frozenset[int] = frozenset()  # sequences of the group before
+        self._late: dict[tuple[Source, int], dict[int, Picture]] = {}  # by source and GOP
+        self._sent_until_us: dict[tuple[Source, int], int] = {}
+        """Source and sequence of what was sent and may still be handed to a viewer, and until when."""
         self._gop = 0
         self._newest: Picture | None = None
         self._told: tuple[NoticeCode, str] | None = None
@@ -63,12 +65,15 @@ class GrantEvents:
             return
         if picture.gop > self._gop or len(self._group) >= LONGEST_GROUP_PICTURES:
             self.flush()
-            self._gop = picture.gop
+            self._gop = max(self._gop, picture.gop)
+        if (picture.source, picture.sequence) in self._sent_until_us:
+            return
         if picture.gop == self._gop:
             self._group[picture.sequence] = picture
             self._newest = picture
-        elif picture.sequence not in self._recorded:
-            self._late[picture.sequence] = picture
+        else:
+            late = self._late.setdefault((picture.source, picture.gop), {})
+            late[picture.sequence] = picture
 
     def notice(self, code: NoticeCode, reason: str, detail: str, view_id: str) -> None:
         """A view was told something."""
@@ -84,12 +89,16 @@ class GrantEvents:
 
     def flush(self) -> None:
         """Send what was delivered so far."""
-        for group in (self._late, self._group):
+        now_us = self._clock.now_us()
+        sent_until_us = {place: until for place, until in self._sent_until_us.items() if until > now_us}
+        for group in (*self._late.values(), self._group):
             if group:
-                self._send(self._group_event([group[sequence] for sequence in sorted(group)]))
-        if self._group:
-            self._recorded = frozenset(self._group)
-        self._group, self._late = {}, {}
+                pictures = [group[sequence] for sequence in sorted(group)]
+                self._send(self._group_event(pictures))
+                sent_until_us.update(
+                    ((picture.source, picture.sequence), picture.shown_until_us) for picture in pictures
+                )
+        self._sent_until_us, self._group, self._late = sent_until_us, {}, {}
 
     def _group_event(self, pictures: list[Picture]) -> FrameEvent:
         first = pictures[0]

@@ -40,12 +40,17 @@ class ScriptedCamera:
 
     def __init__(self) -> None:
         self.connections: list[ScriptedConnection] = []
+        self.may_close = asyncio.Event()  # cleared: hanging up takes its time, as with real ones
+        self.may_close.set()
 
     async def play(self, source: PinnedSource, taker: PictureTaker) -> None:
         connection = ScriptedConnection(source, taker)
         self.connections.append(connection)
         try:
             await connection.until_ended()
+        except asyncio.CancelledError:
+            await self.may_close.wait()
+            raise
         finally:
             connection.is_open = False
 

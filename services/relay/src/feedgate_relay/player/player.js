@@ -629,7 +629,7 @@ class Screen {
     const beyond = at + this.#shift - this.#edge; // from the picture before it
     if (this.#edge === null) {
       this.#shift = -at;
-    } else if (false) {
+    } else if (this.#beginsRun || beyond <= 0 || beyond > 2 * this.#lastsS) {
       // Another run counts from 0 again, and what never came leaves no hole: nothing would play past it.
       this.#shift = Math.max(this.#edge + RESUMES_AFTER_S, this.#video.currentTime + BEHIND_S) - at;
     }
@@ -649,7 +649,7 @@ class Screen {
     const video = this.#video;
     if (this.#edge === null) return;
     const behind = this.#edge - video.currentTime;
-    if (behind > JUMP_S) video.currentTime = this.#edge - BEHIND_S;
+    
     video.playbackRate = behind > HURRY_S ? 1.25 : behind < EASE_S ? 0.9 : 1;
     if (video.paused) this.#play();
   }
