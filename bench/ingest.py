@@ -40,8 +40,8 @@ class Ingested:
     """What our ingest used and did."""
 
     used: Used  # per camera
-    sent: int
-    published: int
+    sent: float
+    published: float
     rss_mib_per_camera: float
 
 
@@ -89,8 +89,8 @@ async def measure(cameras: int, seconds: int, adapter: str, bus: Bus) -> Result:
         ),
         targets=TARGETS,
         conditions={
-            "units_sent": ours.sent,
-            "units_published": ours.published,
+            "units_sent": round(ours.sent),
+            "units_published": round(ours.published),
             "spread_pieces": street.spread,
         },
     )
@@ -117,10 +117,15 @@ async def _ingest(simulator: Simulator, settings: dict[str, Any], seconds: int) 
     )
 
 
-async def _counts(simulator: Simulator, ingest: Child) -> tuple[int, int]:
-    """Pictures sent and published up to now; asked together."""
-    counts, published = await asyncio.gather(simulator.stats(), ingest.ask("published"))
-    return sum(path.pictures_sent for path in counts.paths.values()), round(published)
+async def _counts(simulator: Simulator, ingest: Child) -> tuple[float, float]:
+    """Pictures sent and published up to one moment: sent is asked before and after, and its middle taken."""
+    before = _sent(await simulator.stats())
+    published = await ingest.ask("published")
+    return (before + _sent(await simulator.stats())) / 2, published
+
+
+def _sent(counts: Counts) -> int:
+    return sum(path.pictures_sent for path in counts.paths.values())
 
 
 async def _ffmpeg(simulator: Simulator, urls: Sequence[str], seconds: int) -> Used:

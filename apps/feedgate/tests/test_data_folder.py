@@ -45,9 +45,9 @@ def test_folder_and_keys_are_their_users_alone_whatever_the_umask(tmp_path: Path
 
 def test_a_folder_open_to_others_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
     tmp_path.chmod(0o750)
-    with pytest.raises(DataFolderError, match="has mode 0750, open to others; allowed: 0700"):
-        with open_data_folder(tmp_path):
-            pass
+    says = "has mode 0750, open to others; allowed: 0700"
+    with pytest.raises(DataFolderError, match=says), open_data_folder(tmp_path):
+        pass
     assert list(tmp_path.iterdir()) == []
 
 
@@ -60,18 +60,21 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytes
 
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DataFolderError, match="cannot be used as the data folder"):
-        with open_data_folder(tmp_path / "file"):
-            pass
+    says = "cannot be used as the data folder"
+    with pytest.raises(DataFolderError, match=says), open_data_folder(tmp_path / "file"):
+        pass
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "data"
-    with open_data_folder(path):
-        # A lock belongs to the open file, so a second opening is refused as another process's is.
-        with pytest.raises(DataFolderError, match="is in use by another `feedgate up`"):
-            with open_data_folder(path):
-                pass
+    says = "is in use by another `feedgate up`"
+    # A lock belongs to the open file, so a second opening is refused as another process's is.
+    with (
+        open_data_folder(path),
+        pytest.raises(DataFolderError, match=says),
+        open_data_folder(path),
+    ):
+        pass
     with open_data_folder(path):
         pass
 

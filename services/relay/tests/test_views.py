@@ -609,6 +609,17 @@ async def test_time_to_dark_is_measured_from_the_commit(stage: Stage) -> None:
     assert value("relay_withdrawal_to_dark_seconds_sum") == pytest.approx(0.12)
 
 
+async def test_a_viewer_who_makes_pictures_wait_does_not_count_as_the_relays_latency(stage: Stage) -> None:
+    watching = await live(stage)
+    value = stage.metrics.registry.get_sample_value
+    before = value("relay_delivery_latency_seconds_count")
+    watching.media.block()
+    await stage.film(3)
+    watching.media.unblock()
+    assert watching.pictures == list(range(8))
+    assert value("relay_delivery_latency_seconds_count") == before
+
+
 async def test_an_authorisation_that_was_not_read_yet_is_no_withdrawal(stage: Stage) -> None:
     watching = await live(stage)
     opens_at_us = stage.clock.now_us() + 2 * SKEW_US

@@ -41,7 +41,7 @@ class Publisher:
         outbox: Outbox,
         bus: Bus,
         clock: Clock,
-        state_topic: str | None,
+        state_topic: str,
         metrics: Sent | None = None,
         interval_s: float = HEARTBEAT_S,
     ) -> None:
@@ -52,7 +52,7 @@ class Publisher:
             outbox: its tables and the service's name.
             bus: where records go.
             clock: stamps heartbeats.
-            state_topic: the one state topic this service owns; None if it only has events.
+            state_topic: the one state topic this service owns.
             metrics: told of what was sent.
             interval_s: between two heartbeats where nothing happens.
         """
@@ -64,29 +64,28 @@ class Publisher:
         self.metrics = metrics or _Untold()
         self.interval_s = interval_s
         self.heartbeat_sent = asyncio.Event()
-        self.last_heartbeat_us: int | None = None
 
     async def run(self) -> None:
         """Wait for the lock, then publish until cancelled.
 
         Raises:
-            LockLostError, BusError: start again; the next run reads everything back.
+            ExceptionGroup: of a `LockLostError`, a `BusError` or what the database raised. Start
+                again; the next run reads everything back.
         """
         async with publisher_lock(self.database, f"publisher of {self.outbox.source}") as session:
             wake_up = _WakeUp(self.database, self.interval_s)
             async with asyncio.TaskGroup() as tasks:  # one failing ends this run whole, on purpose
                 tasks.create_task(wake_up.listen())
                 tasks.create_task(self._forward_events(wake_up))
-                if self.state_topic is not None:
-                    tasks.create_task(self._publish_state(self.state_topic, session, wake_up))
+                tasks.create_task(self._publish_state(session, wake_up))
 
-    async def _publish_state(self, topic: str, session: LockSession, wake_up: "_WakeUp") -> None:
+    async def _publish_state(self, session: LockSession, wake_up: "_WakeUp") -> None:
         turns = StateTurns(
             database=self.database,
             outbox=self.outbox,
-            log=self.bus.state_log(topic),
+            log=self.bus.state_log(self.state_topic),
             clock=self.clock,
-            topic=topic,
+            topic=self.state_topic,
             session=session,
             sent=_Noted(self),
         )
@@ -125,7 +124,6 @@ class _Noted:
         self.publisher = publisher
 
     def heartbeat_sent(self, as_of_us: int) -> None:
-        self.publisher.last_heartbeat_us = as_of_us
         self.publisher.heartbeat_sent.set()
         self.publisher.metrics.heartbeat_sent(as_of_us)
 

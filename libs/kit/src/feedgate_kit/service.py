@@ -31,11 +31,8 @@ class Readiness:
     """Named conditions that must hold before a service is of use."""
 
     def __init__(self, conditions: Mapping[str, Callable[[], bool]] | None = None) -> None:
+        """Each is asked anew every time, so it may stop holding."""
         self._conditions = dict(conditions or {})
-
-    def require(self, name: str, holds: Callable[[], bool]) -> None:
-        """Also wait for `name` until `holds()`; asked anew every time, so it may stop holding."""
-        self._conditions[name] = holds
 
     def waiting_for(self) -> list[str]:
         """The names of the conditions that do not hold now, in the order they were added."""

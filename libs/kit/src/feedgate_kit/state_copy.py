@@ -104,18 +104,17 @@ class StateCopy(Generic[T]):
         """Every readable key with its value."""
         return {key: entry.value for key, entry in self._entries.items() if entry.value is not None}.items()
 
-    def is_fresh(self, *, skew_us: int, fresh_us: int = FRESH_US) -> bool:
+    def is_fresh(self, *, skew_us: int) -> bool:
         """Whether what was read can be relied on now.
 
         Args:
             skew_us: how far two hosts' clocks may lie apart; 0 in one process.
-            fresh_us: how long a heartbeat vouches.
         """
         if self.freshness is None:
             return False
         age_us = self.clock.now_us() - self.freshness.as_of_us
         silent_s = self.clock.monotonic_s() - self.freshness.read_at_s
-        return -skew_us <= age_us < fresh_us and silent_s < fresh_us / MICROSECONDS
+        return -skew_us <= age_us < FRESH_US and silent_s < FRESH_US / MICROSECONDS
 
     def age_us(self) -> int | None:
         """How old the newest heartbeat is by this clock; None before the first."""

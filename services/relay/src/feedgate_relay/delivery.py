@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from feedgate_kit.clock import MICROSECONDS, Clock
+from feedgate_kit.clock import Clock
 from feedgate_relay.admission import Refusal, Source, Vouched, admit, why_not
 from feedgate_relay.init_segment import InitSegment
 from feedgate_relay.metrics import RelayMetrics
@@ -177,7 +177,6 @@ class Delivery:
                 self._write_first(connection, picture)
             else:
                 self._write(connection, picture, picture_frame(picture, self._now_us(), 0))
-            self._metrics.delivery_latency.observe((self._now_us() - picture.received_at_us) / MICROSECONDS)
 
     def drop_stalled(self) -> None:
         """Give up on what has waited too long."""

@@ -78,9 +78,7 @@ class EventStreams:
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
-    async def _stream(
-        self, topic: str, after: str | None, until_us: int
-    ) -> AsyncGenerator[bytes, None]:
+    async def _stream(self, topic: str, after: str | None, until_us: int) -> AsyncGenerator[bytes, None]:
         # Opened here and not before: of a client that has gone already, this is never begun.
         self._open[topic] += 1
         tail = self._bus.event_log(topic).tail(after)
@@ -109,12 +107,12 @@ class EventStreams:
                 if message is not None:
                     yield message
         finally:
+            self._open[topic] -= 1
             stopping.cancel()
             coming.cancel()
             with suppress(asyncio.CancelledError, BusError, PositionError, StopAsyncIteration):
                 await coming
             await tail.aclose()
-            self._open[topic] -= 1
 
 
 async def _check_position(log: EventLog, position: str) -> None:

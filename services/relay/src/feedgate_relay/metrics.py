@@ -7,8 +7,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from feedgate_kit.metrics import DURATION_BUCKETS_S
+
 DARK_BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0)
-LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.15, 0.3, 0.6, 1.0, 2.0, 3.0)
 
 
 class RelayMetrics:
@@ -50,9 +51,9 @@ class RelayMetrics:
         )
         self.delivery_latency = Histogram(
             "relay_delivery_latency_seconds",
-            "From a picture's receive time at ingest to the last socket it was written to at once. "
-            "Rising: the media topic or this process is short of time.",
-            buckets=LATENCY_BUCKETS_S,
+            "From a picture's receive time at ingest to the last socket it was written to at once; "
+            "viewers it had to wait for do not count. Rising: the media topic or this process is short of time.",
+            buckets=DURATION_BUCKETS_S,
             registry=registry,
         )
         self.withdrawal_to_dark = Histogram(

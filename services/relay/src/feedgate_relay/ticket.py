@@ -13,6 +13,7 @@ from feedgate_relay.reasons import Reason
 
 ISSUER: Final = "feedgate-access-policy"
 AUDIENCE: Final = "feedgate-relay"
+ALGORITHM: Final = "EdDSA"
 LONGEST_LIFE_US: Final = 120 * MICROSECONDS
 """Access-policy gives 60 s to connect. A ticket that claims far more is not one of its own."""
 
@@ -80,7 +81,7 @@ def read_ticket(
         claims = jwt.decode(
             token,
             key,
-            algorithms=["EdDSA"],
+            algorithms=[ALGORITHM],
             audience=AUDIENCE,
             issuer=ISSUER,
             # The times are compared below, with the clock that was handed in.

@@ -6,13 +6,13 @@ from typing import Any, Final
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from jwt import PyJWK, PyJWKError
 
 from feedgate_kit.clock import Clock
 from feedgate_kit.errors import FeedgateError
+from feedgate_kit.identity.key_sets import read_keys
 from feedgate_relay.ports import TicketKeySource
 from feedgate_relay.reasons import Reason
-from feedgate_relay.ticket import TicketError
+from feedgate_relay.ticket import ALGORITHM, TicketError
 
 REFRESH_S: Final = 60.0
 """How often the set is asked for again, which is how long a key taken out of use still opens views."""
@@ -67,7 +67,7 @@ class TicketKeys:
     async def _refresh(self) -> bool:
         self._asked_at_s = self._clock.monotonic_s()
         try:
-            keys = _read_keys(await self._source.fetch())
+            keys = _ed25519_keys(await self._source.fetch())
         except FeedgateError as error:
             logger.warning("ticket keys not refreshed", error=str(error), known=len(self._keys))
             return False
@@ -76,14 +76,12 @@ class TicketKeys:
         return bool(keys)
 
 
-def _read_keys(document: Mapping[str, Any]) -> dict[str, Ed25519PublicKey]:
-    keys: dict[str, Ed25519PublicKey] = {}
-    entries = document.get("keys")
-    for entry in entries if isinstance(entries, list) else []:
-        try:
-            jwk = PyJWK.from_dict(entry)
-        except (PyJWKError, AttributeError, TypeError, ValueError):
-            continue  # a kind of key this relay does not know, perhaps a later one's
-        if isinstance(jwk.key, Ed25519PublicKey) and jwk.key_id:
-            keys[jwk.key_id] = jwk.key
-    return keys
+def _ed25519_keys(document: Mapping[str, Any]) -> dict[str, Ed25519PublicKey]:
+    """Those tickets are signed with; another kind is perhaps a later relay's."""
+    return {
+        key.kid: key.public_key
+        for key in read_keys(document)
+        if key.kid
+        and key.algorithm in {None, ALGORITHM}
+        and isinstance(key.public_key, Ed25519PublicKey)
+    }

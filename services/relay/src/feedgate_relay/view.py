@@ -169,7 +169,7 @@ class View:
         fresh = self._states.fresh()
         self.delivery.window = window
         self.right_is_live = window.shut is None and fresh
-        # A clock that no heartbeat agrees with may be wrong: it shows nothing, but it ends nothing for ever.
+        # A clock that no heartbeat agrees with may be wrong: it shows nothing, but it ends nothing either.
         if window.shut is not None and (fresh or not window.shut.by_clock):
             self._shut(window.shut)
         elif not self.right_is_live:

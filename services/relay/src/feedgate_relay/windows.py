@@ -23,7 +23,15 @@ from feedgate_relay.schedule import OpenHours, ScheduleError, present_or_next
 from feedgate_relay.ticket import Ticket
 
 _ENDINGS: Final = frozenset({NOTICE_CODE_STOPPED, NOTICE_CODE_VIEW_ENDED})
-_EXPIRIES: Final = frozenset({Reason.TICKET_EXPIRED, Reason.GRANT_EXPIRED, Reason.AUTHORISATION_EXPIRED})
+_BY_CLOCK: Final = frozenset(
+    {
+        Reason.TICKET_EXPIRED,
+        Reason.GRANT_EXPIRED,
+        Reason.AUTHORISATION_EXPIRED,
+        Reason.OUT_OF_HOURS,
+        Reason.NOT_YET_OPEN,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ class Shut:
     @property
     def by_clock(self) -> bool:
         """Whether only this relay's clock says so."""
-        return self.reason in _EXPIRIES
+        return self.reason in _BY_CLOCK
 
 
 @dataclass(frozen=True, slots=True)

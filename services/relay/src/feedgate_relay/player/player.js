@@ -649,7 +649,7 @@ class Screen {
     const video = this.#video;
     if (this.#edge === null) return;
     const behind = this.#edge - video.currentTime;
-    
+    if (behind > JUMP_S) video.currentTime = this.#edge - BEHIND_S;
     video.playbackRate = behind > HURRY_S ? 1.25 : behind < EASE_S ? 0.9 : 1;
     if (video.paused) this.#play();
   }
