@@ -23,6 +23,9 @@ from feedgate_tools.simulator.process import Simulator
 Bus = Literal["embedded", "kafka"]
 
 SETTLED_S: Final = 3.0
+LOOKS: Final = 20
+BETWEEN_LOOKS_S: Final = 0.027
+"""No part or multiple of the time between pictures."""
 ALL_PLAY_WITHIN_S: Final = 60.0
 
 WHERE: Final[dict[str, str]] = {
@@ -118,10 +121,18 @@ async def _ingest(simulator: Simulator, settings: dict[str, Any], seconds: int) 
 
 
 async def _counts(simulator: Simulator, ingest: Child) -> tuple[float, float]:
-    """Pictures sent and published up to one moment: sent is asked before and after, and its middle taken."""
-    before = _sent(await simulator.stats())
-    published = await ingest.ask("published")
-    return (before + _sent(await simulator.stats())) / 2, published
+    """Pictures sent and published up to now.
+
+    Some are always on their way, and how many differs from moment to moment: means of several looks,
+    in which `sent` is asked before and after `published`.
+    """
+    looks = []
+    for _ in range(LOOKS):
+        before = _sent(await simulator.stats())
+        published = await ingest.ask("published")
+        looks.append(((before + _sent(await simulator.stats())) / 2, published))
+        await asyncio.sleep(BETWEEN_LOOKS_S)
+    return sum(sent for sent, _ in looks) / LOOKS, sum(published for _, published in looks) / LOOKS
 
 
 def _sent(counts: Counts) -> int:

@@ -25,7 +25,7 @@ FIXTURE_NEEDS = {
 }
 """A test that asks for one of these fixtures need not repeat the marker."""
 
-UNIT_PACKAGES = ("libs", "services", "apps", "tools", "proto")
+UNIT_PACKAGES = ("libs", "services", "apps", "tools", "proto", "bench")
 """Tests below these folders are unit tests; those in /tests meet real servers."""
 
 LEFT_OUT = pytest.StashKey[Counter[str]]()

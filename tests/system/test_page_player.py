@@ -209,7 +209,7 @@ async def test_another_run_and_lost_pictures_play_on(on: Stage) -> None:
     number = view.next_number
     look = await on.screen.until_picture(after=number - 1)
     assert look.number is not None
-    assert look.at_s - view.sent_at_s[look.number] < 0.8
+    assert look.number < number + 20  # less than a second of them was passed over
     await on.screen.until_picture(after=number + 5)
     view.skip_pictures()
     number = view.next_number

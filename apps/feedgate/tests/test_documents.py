@@ -39,7 +39,8 @@ def first_cells(text: str) -> list[list[str]]:
 def test_every_notice_and_reason_is_explained_and_no_other() -> None:
     page = (REPOSITORY / "docs/ref/notices.md").read_text(encoding="utf-8")
     explained = [code for cell in first_cells(page) for code in cell]
-    codes = {name.removeprefix("NOTICE_CODE_").lower() for name in NoticeCode.keys()} - {"unspecified"}
+    names = {value.name for value in NoticeCode.DESCRIPTOR.values} - {"NOTICE_CODE_UNSPECIFIED"}
+    codes = {name.removeprefix("NOTICE_CODE_").lower() for name in names}
     assert sorted(explained) == sorted(codes | ({reason.value for reason in Reason} - AT_THE_DOOR))
 
 

@@ -18,6 +18,7 @@ from libs.client.tests.test_events import Relay as EventsRelay
 from libs.client.tests.test_events import notice, sent, streaming
 
 README = Path(__file__).parents[1] / "README.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "agency-developer.md"
 
 
 def examples() -> dict[str, str]:
@@ -83,7 +84,8 @@ async def test_record() -> None:
     assert [event.event_id for event in kept] == ["a"]
 
 
-def test_the_readme_shows_the_same() -> None:
-    readme = README.read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", [README, GUIDE], ids=lambda page: page.name)
+def test_pages_show_the_same(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
     for block in examples().values():
-        assert block in readme
+        assert block in text

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,7 @@ async def test_a_service_answers_on_both_ports_while_it_runs() -> None:
 
 async def test_readiness_names_what_is_waited_for() -> None:
     there = {"database": False, "camera state": False}
-    readiness = Readiness({"database": lambda: there["database"]})
-    readiness.require("camera state", lambda: there["camera state"])
+    readiness = Readiness({name: partial(there.__getitem__, name) for name in there})
     async with up(make_service("shop", readiness=readiness)) as (at, client):
         answer = await client.get(f"{at.public.origin}/readyz")
         assert (answer.status_code, answer.json()) == (
@@ -310,6 +310,7 @@ def test_parts_that_would_hide_each_other_do_not_compose() -> None:
 PROGRAM = """
 import asyncio, sys
 from contextlib import asynccontextmanager
+from functools import partial
 from feedgate_kit.identity import TokenVerifier
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.server import run

@@ -5,22 +5,7 @@ from feedgate_contracts.heartbeat.v1.heartbeat_pb2 import Heartbeat
 from feedgate_kit.bus.record import HEARTBEAT_KEY, VERSION_HEADER, Record
 from feedgate_kit.clock import MICROSECONDS
 from feedgate_kit.state_copy import StateCopy, protobuf_decoder
-
-
-class SteppedClock:
-    def __init__(self) -> None:
-        self.at_us = 1_000 * MICROSECONDS
-        self.at_s = 50.0
-
-    def now_us(self) -> int:
-        return self.at_us
-
-    def monotonic_s(self) -> float:
-        return self.at_s
-
-    def advance(self, seconds: float) -> None:
-        self.at_us += round(seconds * MICROSECONDS)
-        self.at_s += seconds
+from feedgate_kit.stepped_clock import SteppedClock
 
 
 @pytest.fixture
@@ -62,7 +47,7 @@ def test_only_a_change_is_told(copy: StateCopy[StringValue], clock: SteppedClock
     assert copy.apply(state("a", 2)) == "a"
     assert copy.apply(state("a", 2)) is None
     assert copy.apply(state("a", 1)) is None
-    assert copy.apply(beat(clock.at_us)) is None
+    assert copy.apply(beat(clock.now_us())) is None
 
 
 def test_a_missing_record_denies(copy: StateCopy[StringValue]) -> None:
@@ -120,7 +105,7 @@ def test_a_copy_without_a_heartbeat_is_not_fresh(copy: StateCopy[StringValue]) -
 def test_a_heartbeat_vouches_for_less_than_four_seconds(
     copy: StateCopy[StringValue], clock: SteppedClock
 ) -> None:
-    copy.apply(beat(clock.at_us))
+    copy.apply(beat(clock.now_us()))
     clock.advance(3.999)
     assert copy.is_fresh(skew_us=0)
     clock.advance(0.001)
@@ -130,32 +115,32 @@ def test_a_heartbeat_vouches_for_less_than_four_seconds(
 def test_a_clock_set_back_does_not_stretch_a_heartbeat(
     copy: StateCopy[StringValue], clock: SteppedClock
 ) -> None:
-    copy.apply(beat(clock.at_us))
+    copy.apply(beat(clock.now_us()))
     clock.advance(4)
-    clock.at_us -= 3 * MICROSECONDS
+    clock.step(-3)
     assert not copy.is_fresh(skew_us=500_000)
 
 
 def test_a_heartbeat_from_further_ahead_than_the_skew_is_not_fresh(
     copy: StateCopy[StringValue], clock: SteppedClock
 ) -> None:
-    copy.apply(beat(clock.at_us + 500_000))
+    copy.apply(beat(clock.now_us() + 500_000))
     assert copy.is_fresh(skew_us=500_000)
-    copy.apply(beat(clock.at_us + 500_001))
+    copy.apply(beat(clock.now_us() + 500_001))
     assert not copy.is_fresh(skew_us=500_000)
 
 
 def test_a_publisher_whose_clock_was_ahead_and_was_set_right_is_believed_again(
     copy: StateCopy[StringValue], clock: SteppedClock
 ) -> None:
-    copy.apply(beat(clock.at_us + 3_600 * MICROSECONDS))
+    copy.apply(beat(clock.now_us() + 3_600 * MICROSECONDS))
     assert not copy.is_fresh(skew_us=500_000)
-    copy.apply(beat(clock.at_us))
+    copy.apply(beat(clock.now_us()))
     assert copy.is_fresh(skew_us=500_000)
 
 
 def test_an_unreadable_heartbeat_is_none(copy: StateCopy[StringValue], clock: SteppedClock) -> None:
-    copy.apply(beat(clock.at_us))
+    copy.apply(beat(clock.now_us()))
     clock.advance(3)
     copy.apply(Record(HEARTBEAT_KEY, UNREADABLE))
     clock.advance(1)

@@ -17,19 +17,9 @@ from feedgate_kit.errors import BusError
 from feedgate_kit.outbox import Outbox, outbox_tables
 from feedgate_kit.publisher_lock import LockLostError, publisher_lock
 from feedgate_kit.state_turns import StateTurns
+from feedgate_kit.stepped_clock import SteppedClock
 
 TOPIC = "registry.camera.state.v1"
-
-
-@dataclass
-class SteppedClock:
-    at_us: int = 1_000 * MICROSECONDS
-
-    def now_us(self) -> int:
-        return self.at_us
-
-    def monotonic_s(self) -> float:
-        return self.at_us / MICROSECONDS
 
 
 @dataclass
@@ -120,7 +110,7 @@ class Bench:
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     metadata = MetaData()
-    clock = SteppedClock()
+    clock = SteppedClock(1_000 * MICROSECONDS)
     outbox = Outbox(outbox_tables(metadata), "registry", clock)
     database = Database(f"sqlite+aiosqlite:///{tmp_path / 'registry.sqlite'}")
     async with database.begin() as connection:
@@ -135,7 +125,7 @@ async def test_what_was_committed_lies_before_the_heartbeat_that_vouches_for_it(
         assert not await turns.turn()
         await bench.commit("a", 1)
         await bench.commit("a", 2)
-        bench.clock.at_us += MICROSECONDS
+        bench.clock.advance(1)
         assert await turns.turn()
         assert not await turns.turn()
     assert bench.log.told() == ["~1000", "a@1", "a@2", "~1001"]
@@ -150,7 +140,7 @@ async def test_a_heartbeat_is_stamped_before_the_outbox_is_asked(bench: Bench) -
 
         async def rows(self, statement: Executable) -> Sequence[Any]:
             answer: Sequence[Any] = await self.session.rows(statement)
-            bench.clock.at_us += 3 * MICROSECONDS
+            bench.clock.advance(3)
             return answer
 
     async with publisher_lock(bench.database, "p") as session:
@@ -182,7 +172,7 @@ async def test_what_a_dead_predecessor_writes_late_is_healed_before_the_next_hea
         await turns.turn()
         await turns.turn()
         bench.written_late("a", 1)
-        bench.clock.at_us += MICROSECONDS
+        bench.clock.advance(1)
         await turns.turn()
         await turns.turn()
     assert bench.log.told() == ["a@2", "~1000", "a@1", "a@2", "~1001"]
@@ -236,7 +226,7 @@ async def test_a_commit_during_a_turn_is_sent_by_the_next_before_it_beats(bench:
             answer: Sequence[Any] = await self.session.rows(statement)
             if not self.done:
                 self.done = True
-                bench.clock.at_us += MICROSECONDS
+                bench.clock.advance(1)
                 await bench.commit("a", 1)
             return answer
 

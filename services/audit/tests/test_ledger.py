@@ -173,7 +173,13 @@ async def test_what_is_no_fact_goes_to_the_dead_letters_with_its_cause(
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("record_id", "a\0b"), ("event", "e" * 61), ("owner", "0" * 65), ("camera_id", "c\0"), ("view_id", "v" * 61)],
+    [
+        ("record_id", "a\0b"),
+        ("event", "e" * 61),
+        ("owner", "0" * 65),
+        ("camera_id", "c\0"),
+        ("view_id", "v" * 61),
+    ],
 )
 def test_what_the_database_could_not_keep_is_no_fact(
     clock: SteppedClock, records: Records, field: str, value: str

@@ -30,7 +30,9 @@ async def test_a_database_that_comes_and_is_migrated_later_makes_audit_ready(
 
     async def until_waiting_for(*conditions: str) -> None:
         async with asyncio.timeout(10):
-            while service.readiness.waiting_for() != list(conditions):
+            while True:
+                if service.readiness.waiting_for() == list(conditions):
+                    return
                 await asyncio.sleep(0.005)
 
     migrated = "the database at this version's revision"

@@ -13,12 +13,12 @@ from feedgate_contracts.camera.v1 import camera_pb2 as camera_pb
 from feedgate_contracts.feed.v1 import feed_pb2 as feed_pb
 from feedgate_kit.bus.record import HEARTBEAT_KEY, Record
 from feedgate_kit.clock import SystemClock
+from feedgate_kit.database_watch import DatabaseWatch
 from feedgate_kit.sealing import public_key_text
 from feedgate_kit.tokens import LocalIssuer
 from feedgate_kit.topics import FEED_STATE
 from feedgate_registry.__main__ import build
 from feedgate_registry.app import PACKAGE
-from feedgate_kit.database_watch import DatabaseWatch
 from feedgate_registry.settings import RegistrySettings
 from feedgate_registry.tables import METADATA
 

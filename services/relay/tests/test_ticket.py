@@ -6,6 +6,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from jwt.utils import base64url_encode
 
 from feedgate_kit.clock import MICROSECONDS
 from feedgate_kit.errors import BusError
@@ -130,6 +131,26 @@ async def test_an_unknown_key_id_is_asked_about_but_not_too_often() -> None:
         with pytest.raises(TicketError):
             await keys.key("guessed")
     assert office.asked == 2
+
+
+async def test_a_key_that_is_not_for_signatures_opens_nothing() -> None:
+    office = TicketOffice(SteppedClock())
+    (key,) = office.jwks()["keys"]
+
+    class Fixed:
+        async def fetch(self) -> Mapping[str, Any]:
+            return {"keys": [{**key, "use": "enc"}]}
+
+    with pytest.raises(TicketError) as refused:
+        await TicketKeys(Fixed(), office.clock).key(office.kid)
+    assert refused.value.reason == Reason.TICKET_KEYS_UNAVAILABLE
+
+
+def test_a_deeply_nested_header_is_no_ticket() -> None:
+    header = base64url_encode(b"[" * 100_000).decode()
+    with pytest.raises(TicketError) as refused:
+        key_id(f"{header}.e30.e30")
+    assert refused.value.reason == Reason.TICKET_INVALID
 
 
 async def test_without_any_key_the_refusal_says_that_keys_are_missing() -> None:

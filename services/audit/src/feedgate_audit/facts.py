@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
-from feedgate_audit.tables import LONGEST_CHARS
 from feedgate_contracts.audit.v1.audit_pb2 import AuditRecord
 from feedgate_contracts.decision.v1.decision_pb2 import DecisionMade
 from feedgate_kit.bus.record import Record
 from feedgate_kit.errors import UnreadableRecordError
+
+LONGEST_CHARS: Final = {"record_id": 60, "event": 60, "owner": 64, "camera_id": 60, "view_id": 60}
+"""Of what questions are asked by; the table has this much room."""
 
 
 @dataclass(frozen=True, slots=True)

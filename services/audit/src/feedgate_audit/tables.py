@@ -1,10 +1,8 @@
 """The one table of audit: facts in order. It is only ever inserted into and read."""
 
-from typing import Final
-
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, String, Table
 
-LONGEST_CHARS: Final = {"record_id": 60, "event": 60, "owner": 64, "camera_id": 60, "view_id": 60}
+from feedgate_audit.facts import LONGEST_CHARS
 
 metadata = MetaData()
 

@@ -6,6 +6,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
+from feedgate_kit.database_watch import DatabaseWatch
 from feedgate_kit.outbox import Outbox
 from feedgate_kit.publisher import Publisher
 from feedgate_kit.service import Readiness, Service, create_internal_app, create_public_app
@@ -16,7 +17,6 @@ from feedgate_registry.acts import OwnerActs
 from feedgate_registry.authorisation_api import authorisation_routes
 from feedgate_registry.camera_api import camera_routes
 from feedgate_registry.catalogue_api import catalogue_routes
-from feedgate_kit.database_watch import DatabaseWatch
 from feedgate_registry.expiry import record_expiries
 from feedgate_registry.feeds import Feeds
 from feedgate_registry.handover import SourceHandover

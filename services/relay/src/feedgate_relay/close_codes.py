@@ -1,4 +1,7 @@
-"""WebSocket close codes of the relay, one for each reason that ends or refuses a view. `docs/ref/close-codes.md` explains each to clients."""
+"""WebSocket close codes of the relay, one for each reason that ends or refuses a view.
+
+`docs/ref/close-codes.md` explains each to clients.
+"""
 
 from enum import IntEnum
 

@@ -81,7 +81,5 @@ def _ed25519_keys(document: Mapping[str, Any]) -> dict[str, Ed25519PublicKey]:
     return {
         key.kid: key.public_key
         for key in read_keys(document)
-        if key.kid
-        and key.algorithm in {None, ALGORITHM}
-        and isinstance(key.public_key, Ed25519PublicKey)
+        if key.kid and key.algorithm in {None, ALGORITHM} and isinstance(key.public_key, Ed25519PublicKey)
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
+from functools import partial
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -25,6 +26,7 @@ from feedgate_kit.bus.record_size import fits, size_bytes
 from feedgate_kit.bus.ring import Rings, RingTail
 from feedgate_kit.clock import Clock
 from feedgate_kit.errors import BusError
+from feedgate_kit.supervise import supervise
 from feedgate_kit.topics import Topic
 
 BATCH_BYTES = 1024 * 1024
@@ -183,6 +185,7 @@ class _Followed:
     ) -> None:
         self._topic = topic
         self._settings = settings
+        self._clock = clock
         self._producer = producer
         self._edges = edges
         self._rings = Rings(clock, on_idle=self._forget)
@@ -213,6 +216,7 @@ class _Followed:
         if self._poller is not None:
             await self._poller.close()
         if self._reading is not None:
+            self._reading.cancel()
             await asyncio.wait({self._reading})
 
     async def _start(self) -> Poller:
@@ -220,7 +224,9 @@ class _Followed:
             consumer = consumer_of(self._settings, auto_offset_reset="latest")
             await start(consumer, self._settings)
             self._poller = Poller(consumer, self._settings)
-            self._reading = asyncio.create_task(self._read(self._poller), name="media tails")
+            # Supervised: were it to end by whatever one record brings, every tail would stand still.
+            reading = supervise("media tails", partial(self._read, self._poller), self._clock)
+            self._reading = asyncio.create_task(reading, name="media tails")
         return self._poller
 
     async def _read(self, poller: Poller) -> None:

@@ -58,6 +58,8 @@ const RESUMES_AFTER_S = 0.04;
 // until the next keyframe; cameras do so whenever light fades.
 const LASTS_AT_LEAST_S = 0.25;
 
+const NOT_MENDED_BY_A_TICKET = new Set([4010, 4011, 4012, 4017]); // this page, its origin, or what it was given
+
 const HEADER_BYTES = 16;
 const KIND_INIT = 1;
 const KIND_FRAGMENT = 2;
@@ -666,7 +668,7 @@ class Screen {
 // Close codes: docs/ref/close-codes.md.
 function stateAfter(code) {
   if (code >= 4030 && code <= 4049) return "stopped"; // no right, and no ticket will change it
-  if (code === 4010 || code === 4011) return "refused"; // this page or its origin
+  if (NOT_MENDED_BY_A_TICKET.has(code)) return "refused";
   return "lost";
 }
 
