@@ -52,6 +52,8 @@ class ScriptedView:
         self._said = 0
         self._next = 0
         self._sequence = 0
+        self._ticks = 0  # of the next picture in its run
+        self._every = 1
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -108,7 +110,15 @@ class ScriptedView:
         await self.media()
         self.notice(code)
         self.begin_run()
-        self._tasks["pictures"] = asyncio.create_task(self._play())
+        self.play_on()
+
+    def play_on(self, *, every: int = 1) -> None:
+        """Send pictures again, `every` times slower than the camera did, as one does when light fades."""
+        self._ticks += (every - self._every) * TICKS
+        self._every = every
+        self._tasks["pictures"] = asyncio.create_task(
+            self._play(first_after_s=(every - 1) / PICTURES_PER_SECOND)
+        )
 
     async def media(self) -> RelayWebSocketProtocol:
         async with asyncio.timeout(10):
@@ -119,6 +129,7 @@ class ScriptedView:
         while not self._clip.is_keyframe(self._next):
             self._next += 1
         self._sequence = 0
+        self._ticks = 0
         self._write(INIT, DISCONTINUITY, self._clip.init)
 
     def skip_pictures(self) -> None:
@@ -126,6 +137,7 @@ class ScriptedView:
         while True:
             self._next += 1
             self._sequence += 1
+            self._ticks += TICKS
             if self._clip.is_keyframe(self._next):
                 return
 
@@ -133,24 +145,18 @@ class ScriptedView:
     def next_number(self) -> int:
         return self._next
 
-    @property
-    def next_ticks(self) -> int:
-        """Of the next picture, if the camera keeps its rate."""
-        return self._sequence * TICKS
-
-    def send_picture(self, ticks: int | None = None, sent_s: float | None = None) -> int:
+    def send_picture(self, sent_s: float | None = None) -> int:
         """Send the next picture and return its number.
 
         Args:
-            ticks: its time in the run, if not at the camera's rate.
-            sent_s: what its header says, if not now.
+            sent_s: what its header says of when it was sent, if not now.
         """
-        number, sequence = self._next, self._sequence
+        number, sequence, ticks = self._next, self._sequence, self._ticks
         self._next += 1
         self._sequence += 1
+        self._ticks += self._every * TICKS
         flags = KEYFRAME if self._clip.is_keyframe(number) else 0
-        at = sequence * TICKS if ticks is None else ticks
-        body = self._clip.fragment(number, sequence=sequence, ticks=at)
+        body = self._clip.fragment(number, sequence=sequence, ticks=ticks)
         self.sent_at_s[number] = time.time() if sent_s is None else sent_s
         self._write(FRAGMENT, flags, body, sent_s)
         return number
@@ -193,13 +199,13 @@ class ScriptedView:
                 self._said += 1
             await asyncio.sleep(LEASE_S)
 
-    async def _play(self) -> None:
+    async def _play(self, *, first_after_s: float) -> None:
         loop = asyncio.get_running_loop()
-        due_s = loop.time()
+        due_s = loop.time() + first_after_s
         while True:
-            self.send_picture()
-            due_s += 1 / PICTURES_PER_SECOND
             await asyncio.sleep(max(0.0, due_s - loop.time()))
+            self.send_picture()
+            due_s += self._every / PICTURES_PER_SECOND
 
 
 class ScriptedRelay:

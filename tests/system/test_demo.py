@@ -5,12 +5,14 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, expect
 
+from feedgate_tools.simulator.process import Simulator
+from feedgate_tools.simulator.settings import Settings
 from tests.servers.machine import REPOSITORY
 from tests.servers.process import ServerProcess
 from tests.system.one_box import FEEDGATE
@@ -148,13 +150,39 @@ def test_a_camera_that_is_not_there_is_named_and_the_status_says_so(folder: Path
     demo.process.start()
     assert demo.process.wait(START_TIMEOUT_S + END_TIMEOUT_S) == 1
     assert (
-        "the story broke off: no picture came within 15 s; the camera's feed is retrying, unreachable:"
+        "the story broke off: no picture came within 15 s; the camera's feed is retrying (unreachable)."
         " The camera does not accept connections. Is it on, and is the port right?"
     ) in demo.told
     measured = json.loads(result.read_text(encoding="utf-8"))
     assert measured["first_picture_ms"] is None
     assert measured["pictures"] == 0
     assert demo.left() == []
+
+
+@pytest.fixture
+async def camera() -> AsyncIterator[Simulator]:
+    """Somebody's own camera."""
+    async with Simulator(Settings(user="shop", password=PASSWORD, size="640x360", kbps=600)) as simulator:
+        yield simulator
+
+
+async def test_the_readers_own_camera_plays_the_story(folder: Path, camera: Simulator) -> None:
+    demo = Demo(folder, "--headless", environment={"FEEDGATE_DEMO_CAMERA": camera.rtsp_url()})
+    demo.process.start()
+    assert demo.process.wait(START_TIMEOUT_S + END_TIMEOUT_S) == 0
+    assert "with your camera" in demo.told
+
+
+async def test_a_wrong_password_ends_it_at_once_and_is_named(folder: Path, camera: Simulator) -> None:
+    url = camera.rtsp_url(password=PASSWORD[::-1])
+    demo = Demo(folder, "--headless", environment={"FEEDGATE_DEMO_CAMERA": url})
+    demo.process.start()
+    assert demo.process.wait(START_TIMEOUT_S + END_TIMEOUT_S) == 1
+    assert demo.told.endswith(
+        "the story broke off: no picture came; the camera's feed is refused (wrong_password)."
+        " The camera refuses the user name or password."
+    )
+    assert PASSWORD[::-1] not in demo.told
 
 
 @pytest.mark.parametrize(

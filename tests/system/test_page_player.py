@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.page.clip import TICKS
 from tests.page.scripted_relay import GRANT, ScriptedView, rfc3339
 from tests.page.stage import Stage, stage
 
@@ -224,12 +223,12 @@ async def test_a_camera_that_slows_down_is_seen_between_keyframes(on: Stage) -> 
     view = await on.live()
     await on.screen.until_picture(after=26)
     view.stop_pictures()
-    ticks, first = view.next_ticks, view.next_number
-    shown = []
-    for step in range(8):
-        sent = view.send_picture(ticks + 5 * TICKS * (step + 1))
-        shown.append(await on.screen.until(lambda look, sent=sent: look.number == sent))  # type: ignore[misc]  # mypy infers no defaults of lambdas
-    assert [look.number for look in shown] == list(range(first, first + 8))
+    first = view.next_number
+    view.play_on(every=5)
+    await on.screen.until_picture(after=first + 6)
+    seen = {look.number for look in on.screen.looks}
+    assert len(seen & set(range(first, first + 7))) >= 4
+    assert on.relay.tickets == 1
 
 
 async def test_after_a_stall_it_is_at_the_live_edge_again(on: Stage) -> None:

@@ -107,12 +107,16 @@ class Bench:
         self.log.records.append(Record(key, f"{key}{version}".encode(), {VERSION_HEADER: str(version)}))
 
 
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres"))])
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     metadata = MetaData()
     clock = SteppedClock(1_000 * MICROSECONDS)
     outbox = Outbox(outbox_tables(metadata), "registry", clock)
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'registry.sqlite'}")
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    else:
+        url = f"sqlite+aiosqlite:///{tmp_path / 'registry.sqlite'}"
+    database = Database(url)
     async with database.begin() as connection:
         await connection.run_sync(metadata.create_all)
     yield Bench(database, outbox, clock)

@@ -9,4 +9,5 @@ from services.ingest.tests.yard import Yard
 async def yard() -> AsyncIterator[Yard]:
     yard = Yard()
     yield yard
+    yard.camera.may_close.set()
     await yard.worker.close()

@@ -321,6 +321,31 @@ async def test_a_heartbeat_from_the_future_beyond_the_skew_vouches_for_nothing(s
     assert watching.pictures == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("hours", [2, -2])
+async def test_a_clock_that_no_heartbeat_agrees_with_shows_nothing_and_ends_nothing(
+    stage: Stage, hours: int
+) -> None:
+    watching = await live(stage)
+    stage.clock.at_us += hours * 3_600 * MICROSECONDS  # ticket and grant are over by it, or not yet begun
+    stage.views.check()
+    stage.show(*stage.lens.skip_to_keyframe().units(1))
+    assert watching.pictures == [0, 1, 2, 3, 4]
+    assert watching.notices.notices()[-1] == ("not_fresh", "heartbeat_old")
+    stage.clock.at_us -= hours * 3_600 * MICROSECONDS
+    await stage.film(25)
+    assert watching.notices.codes()[-1] == "resumed"
+
+
+async def test_a_used_ticket_stays_used_when_the_clock_steps_ahead_and_back(stage: Stage) -> None:
+    await stage.watch(ticket_id="used")
+    stage.clock.at_us += 2 * 3_600 * MICROSECONDS
+    stage.views.check()
+    stage.clock.at_us -= 2 * 3_600 * MICROSECONDS
+    with pytest.raises(TicketError) as refused:
+        await stage.open(ticket_id="used")
+    assert refused.value.reason == Reason.TICKET_USED
+
+
 async def test_freshness_is_also_bound_by_the_monotonic_clock(stage: Stage) -> None:
     watching = await live(stage)
     stage.clock.since_start_s += 4.0  # the wall clock was set back meanwhile

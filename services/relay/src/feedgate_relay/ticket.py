@@ -57,7 +57,7 @@ def key_id(token: str) -> str:
     """
     try:
         kid = jwt.get_unverified_header(token).get("kid", "")
-    except (jwt.InvalidTokenError, RecursionError) as error:  # the second: a deeply nested header
+    except jwt.InvalidTokenError as error:
         raise TicketError(Reason.TICKET_INVALID, "the ticket is no signed token") from error
     return kid if isinstance(kid, str) else ""
 

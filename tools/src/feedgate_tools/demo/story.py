@@ -364,7 +364,7 @@ class Story:
     async def _feed(self, camera_id: str) -> str:
         """How the camera fares, in the owner's words."""
         feed = await self.people.read_feed(camera_id)
-        return f"the camera's feed is {feed['phase']}, {feed['reason']}: {feed['detail']}"
+        return f"the camera's feed is {feed['phase']} ({feed['reason']}). {feed['detail']}"
 
     async def _withdraw(self, watching: "_Watching", authorisation_id: str) -> None:
         called_s = time.perf_counter()
