@@ -87,7 +87,6 @@ class Ingest:
         self._cameras = {new_id(): url for url in urls}
         key = X25519PrivateKey.generate()
         settings = IngestSettings(
-            bus="embedded" if kafka_bootstrap is None else "kafka",
             pool=POOL,
             pool_private_key=SecretStr(private_key_text(key)),
             skew_s=0.0,

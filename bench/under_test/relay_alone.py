@@ -55,7 +55,7 @@ class _Relay:
         ports = RelayPorts(
             bus=bus, clock=clock, verifier=verifier, ticket_keys=HttpTicketKeys(access_policy_internal)
         )
-        self._service = create_app(RelaySettings(bus="embedded", skew_s=0.0), ports)
+        self._service = create_app(RelaySettings(skew_s=0.0), ports)
         bridge = Bridge(bus)
         server = await listen(Path(folder) / "bridge.sock", bridge)
         self._stack.callback(server.close)

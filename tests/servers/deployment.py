@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from feedgate.cli import ALL_RIGHTS, RUNNING_RIGHTS
 from feedgate_client.view import View
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.database import Database
@@ -37,8 +38,7 @@ PACKAGES = {
     "ingest": "feedgate_ingest",
     "relay": "feedgate_relay",
 }
-WITH_DATABASE = {"registry": True, "access-policy": True, "audit": False}
-"""The services with a database, and whether their running role may change what is there."""
+WITH_DATABASE = ("registry", "access-policy", "audit")
 
 
 class Deployment:
@@ -91,9 +91,9 @@ class Deployment:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.issuer)
             await apply_topics(self.kafka_bootstrap, load_topics(), [AGENCY])
-            for name, may_change in WITH_DATABASE.items():
+            for name in WITH_DATABASE:
                 self.databases[name] = self.make_database()
-                await self._migrate(name, may_change=may_change)
+                await self._migrate(name)
             self._write_files()
             stack.callback(self._end_all)
             for name in PACKAGES:
@@ -239,9 +239,10 @@ class Deployment:
         finally:
             await view.close()
 
-    async def _migrate(self, service: str, *, may_change: bool) -> None:
+    async def _migrate(self, service: str) -> None:
+        """What `feedgate migrate SERVICE --running-role ROLE` does."""
         database = Database(self.databases[service].owner_url)
-        rights = ["SELECT", "INSERT", *(["UPDATE", "DELETE"] if may_change else [])]
+        rights = RUNNING_RIGHTS.get(service, ALL_RIGHTS)
         try:
             await migrate(database, PACKAGES[service])
             await grant_running_rights(database, self.databases[service].running_role, rights)

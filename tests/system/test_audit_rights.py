@@ -21,6 +21,19 @@ from tests.servers.postgres import PostgresServer, SeparatedDatabase
 
 pytestmark = pytest.mark.needs("postgres")
 
+FORBIDDEN = (
+    "UPDATE audit_entry SET value = ''",
+    "DELETE FROM audit_entry",
+    "TRUNCATE audit_entry",
+    "DROP TABLE audit_entry",
+    "ALTER TABLE audit_entry DROP COLUMN hash",
+    "CREATE TABLE another (id int)",
+    "CREATE TRIGGER t BEFORE INSERT ON audit_entry FOR EACH ROW EXECUTE FUNCTION"
+    " suppress_redundant_updates_trigger()",
+    "UPDATE alembic_version SET version_num = 'other'",
+    "DELETE FROM alembic_version",
+)
+
 MakeDatabase = Callable[[], SeparatedDatabase]
 
 
@@ -66,32 +79,21 @@ async def test_the_running_role_adds_to_the_chain_and_reads_it(migrated: Separat
     assert first_break(entries) is None
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE audit_entry SET value = ''",
-        "DELETE FROM audit_entry",
-        "TRUNCATE audit_entry",
-        "DROP TABLE audit_entry",
-        "ALTER TABLE audit_entry DROP COLUMN hash",
-        "CREATE TRIGGER t BEFORE INSERT ON audit_entry FOR EACH ROW EXECUTE FUNCTION pg_catalog.now()",
-        "CREATE TABLE another (id int)",
-        "GRANT UPDATE ON audit_entry TO PUBLIC",
-        "UPDATE alembic_version SET version_num = 'other'",
-        "DELETE FROM alembic_version",
-    ],
-)
 async def test_the_running_role_changes_and_removes_nothing(
-    migrated: SeparatedDatabase, postgres_server: PostgresServer, statement: str
+    migrated: SeparatedDatabase, postgres_server: PostgresServer
 ) -> None:
     database = Database(migrated.running_url)
     try:
         await AuditStore(database, SystemClock()).append([a_fact("one")])
-        answer = await refused(database, statement)
+        answers = {statement: await refused(database, statement) for statement in FORBIDDEN}
     finally:
         await database.close()
-    assert "permission denied" in answer or "must be owner" in answer
-    assert postgres_server.execute("SELECT count(*) FROM audit_entry", migrated.name) == "1"
+    denied = {
+        statement: "permission denied" in answer or "must be owner" in answer
+        for statement, answer in answers.items()
+    }
+    assert denied == dict.fromkeys(FORBIDDEN, True)
+    assert postgres_server.execute("SELECT value FROM audit_entry", migrated.name) == r"\x6f6e65"
 
 
 async def test_a_second_migration_takes_back_what_was_granted_by_hand(

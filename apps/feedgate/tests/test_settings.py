@@ -20,7 +20,6 @@ REPOSITORY = Path(__file__).parents[3]
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
-        ("FEEDGATE_UP_BUS", "kafka"),
         ("FEEDGATE_UP_KAFKA_BOOTSTRAP", "127.0.0.1:9093"),
         ("FEEDGATE_UP_DATABASE_URL", "postgresql+asyncpg://u:p@127.0.0.1/x"),
     ],

@@ -1,7 +1,7 @@
 """Every setting of one box. Environment variables begin with `FEEDGATE_UP_`."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -10,12 +10,9 @@ from feedgate_kit.settings import ServiceSettings, settings_of
 
 
 class UpSettings(ServiceSettings):
-    """Those all services share, and what only one box needs. It has no `bus` or database to choose."""
+    """Those all services share, and what only one box needs. It has no Kafka or database to choose."""
 
     model_config = settings_of("up")
-
-    bus: Literal["embedded", "kafka"] = "embedded"
-    """Always this one: neither it nor `KAFKA_BOOTSTRAP` nor `DATABASE_URL` can be set."""
 
     public_origin: str = "http://127.0.0.1:8080"
     """What browsers see: scheme, host and port without a path. Left out: where the box listens in fact."""
@@ -41,7 +38,7 @@ class UpSettings(ServiceSettings):
         parse_networks(networks)
         return networks
 
-    @field_validator("bus", "kafka_bootstrap", "database_url", mode="before")
+    @field_validator("kafka_bootstrap", "database_url", mode="before")
     @classmethod
     def _left_alone(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse what would be ignored: somebody who sets it believes that it holds."""
