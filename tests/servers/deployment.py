@@ -14,11 +14,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from feedgate.cli import ALL_RIGHTS, RUNNING_RIGHTS
+from feedgate.service_databases import PACKAGES as WITH_DATABASE
+from feedgate.service_databases import migrate_service
 from feedgate_client.view import View
 from feedgate_kit.clock import SystemClock
-from feedgate_kit.database import Database
-from feedgate_kit.migration import grant_running_rights, migrate
 from feedgate_kit.sealing import key_id_of, private_key_text, public_key_text
 from feedgate_kit.topics import apply_topics, load_topics
 from feedgate_tools.demo.story import Cast, People
@@ -38,7 +37,6 @@ PACKAGES = {
     "ingest": "feedgate_ingest",
     "relay": "feedgate_relay",
 }
-WITH_DATABASE = ("registry", "access-policy", "audit")
 
 
 class Deployment:
@@ -92,8 +90,8 @@ class Deployment:
             await stack.enter_async_context(self.issuer)
             await apply_topics(self.kafka_bootstrap, load_topics(), [AGENCY])
             for name in WITH_DATABASE:
-                self.databases[name] = self.make_database()
-                await self._migrate(name)
+                database = self.databases[name] = self.make_database()
+                await migrate_service(name, database.owner_url, database.running_role)
             self._write_files()
             stack.callback(self._end_all)
             for name in PACKAGES:
@@ -238,16 +236,6 @@ class Deployment:
             yield view
         finally:
             await view.close()
-
-    async def _migrate(self, service: str) -> None:
-        """What `feedgate migrate SERVICE --running-role ROLE` does."""
-        database = Database(self.databases[service].owner_url)
-        rights = RUNNING_RIGHTS.get(service, ALL_RIGHTS)
-        try:
-            await migrate(database, PACKAGES[service])
-            await grant_running_rights(database, self.databases[service].running_role, rights)
-        finally:
-            await database.close()
 
     def _write_files(self) -> None:
         self.pool_key = X25519PrivateKey.generate()

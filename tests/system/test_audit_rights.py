@@ -28,8 +28,7 @@ FORBIDDEN = (
     "DROP TABLE audit_entry",
     "ALTER TABLE audit_entry DROP COLUMN hash",
     "CREATE TABLE another (id int)",
-    "CREATE TRIGGER t BEFORE INSERT ON audit_entry FOR EACH ROW EXECUTE FUNCTION"
-    " suppress_redundant_updates_trigger()",
+    "CREATE TRIGGER t BEFORE DELETE ON audit_entry EXECUTE FUNCTION audit_entry()",
     "UPDATE alembic_version SET version_num = 'other'",
     "DELETE FROM alembic_version",
 )
