@@ -62,6 +62,7 @@ async def test_the_story_on_kafka(deployment: Deployment, camera: Simulator) -> 
         codes = [item.code for item in seen if isinstance(item, Notice)]
         assert codes[-1] == "stopped"
         assert isinstance(seen[-1], Notice), "no picture after the notice"
+        assert view.late_pictures == 0
 
         groups: list[FrameEvent] = []
         async with asyncio.timeout(15):

@@ -379,7 +379,7 @@ class Story:
         outcome.withdrawal_to_last_picture_ms = (
             round((after[-1].received_at_us - called_us) / 1_000, 1) if after else 0.0
         )
-        outcome.pictures_after_withdrawal = watching.after_stop
+        outcome.pictures_after_withdrawal = watching.after_stop + watching.view.late_pictures
         outcome.pictures = len(watching.pictures)
         outcome.notices = watching.codes()
         last_ms = outcome.withdrawal_to_last_picture_ms
@@ -463,6 +463,7 @@ class _Watching:
         self.first_picture_s = 0.0
         self.stopped_s: float | None = None
         self.after_stop = 0
+        self.view = view
 
     async def until(self, done: Callable[[], bool]) -> None:
         while not done():
