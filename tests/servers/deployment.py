@@ -75,6 +75,7 @@ class Deployment:
         self.databases: dict[str, SeparatedDatabase] = {}
         self.processes: dict[str, ServerProcess] = {}
         self._doubles: dict[str, str] = {}
+        self._altered: set[str] = set()
         self._stack = AsyncExitStack()
 
     def origin(self, service: str) -> str:
@@ -111,6 +112,7 @@ class Deployment:
             environment: further variables for this start alone.
         """
         self._start(service, service, environment or {})
+        (self._altered.add if environment else self._altered.discard)(service)
 
     def start_beside(self, service: str) -> str:
         """Start a second process of a service on the same database; the name it has here.
@@ -131,11 +133,13 @@ class Deployment:
         await self.until_ready(service)
 
     async def restore(self) -> None:
-        """Every service one running process again, ready, whatever was done to them."""
+        """Every service one running process again, with its own settings and ready, whatever was done."""
         for name in list(self._doubles):
             self.processes.pop(name).end()
             del self.ports[name], self._doubles[name]
         for name in PACKAGES:
+            if name in self._altered:
+                self.processes[name].end()
             if self.processes[name].running:
                 self.processes[name].thaw()
             else:

@@ -9,37 +9,30 @@ began; 5 s leaves half a second for the way to the viewer.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import asyncpg
-import jwt
 import pytest
 import pytest_asyncio
 
-from feedgate_client import RefusedError, kafka_frame_events
 from feedgate_contracts.heartbeat.v1.heartbeat_pb2 import Heartbeat
-from feedgate_kit.bus.kafka import KafkaBus, KafkaSettings
-from feedgate_kit.bus.record import HEARTBEAT_KEY, VERSION_HEADER, Record
-from feedgate_kit.clock import MICROSECONDS, SystemClock, to_us
-from feedgate_kit.ids import new_id
+from feedgate_kit.bus.record import HEARTBEAT_KEY, Record
+from feedgate_kit.clock import MICROSECONDS, to_us
 from feedgate_kit.topics import CAMERA_STATE
 from feedgate_tools.demo.page_routes import StoryError
-from feedgate_tools.demo.story import People, Shared, eventually
+from feedgate_tools.demo.story import eventually
 from feedgate_tools.simulator.process import Simulator
 from feedgate_tools.simulator.settings import Settings
-from tests.servers.deployment import AGENCY, Deployment
+from tests.servers.deployment import Deployment
 from tests.servers.detour import PostgresDetour
 from tests.servers.kafka import KafkaBroker
-from tests.servers.machine import faketime_library
 from tests.servers.needs import require
 from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer
-from tests.system.watch import TIMEOUT_S, Watch, now_us, watching
+from tests.system.fault_world import AT_ONCE_US, DARK_US, World
+from tests.system.watch import TIMEOUT_S, now_us, watching
 
 pytestmark = [
     pytest.mark.needs("kafka", "postgres"),
@@ -47,178 +40,9 @@ pytestmark = [
     pytest.mark.timeout(120, func_only=True),
 ]
 
-DARK_US = 5 * MICROSECONDS
-AT_ONCE_US = MICROSECONDS
-"""With nothing in its way, a withdrawal takes milliseconds; a second is a busy machine's."""
 LOCK_S = 3.0
 """2 s until PostgreSQL ends a silent transaction, whose last ping may be as old as its last turn."""
 HOUR_S = 3_600
-
-Measure = Callable[[str, float], None]
-
-
-@dataclass
-class World:
-    """The servers and services, all of which a test may break."""
-
-    broker: KafkaBroker
-    postgres: PostgresServer
-    deployment: Deployment
-    simulator: Simulator
-    people: People
-    measure: Measure
-
-    @asynccontextmanager
-    async def view(self, shared: Shared) -> AsyncIterator[Watch]:
-        """A view that shows pictures."""
-        async with watching(self.deployment, self.people, shared.grant_id) as watch:
-            await watch.until_playing()
-            yield watch
-
-    async def share(self, camera: Simulator | None = None) -> Shared:
-        """A camera of its own, shared."""
-        source = (camera or self.simulator).rtsp_url()
-        return await self.people.open_share(await self.people.register_camera(source))
-
-    async def start_broker(self) -> None:
-        # Started by the main thread: the kernel ends it with the thread that did.
-        self.broker.begin()
-        await asyncio.to_thread(self.broker.wait)
-
-    async def start_postgres(self) -> None:
-        self.postgres.process.start()
-        await asyncio.to_thread(self.postgres.wait)
-
-    async def restore(self) -> None:
-        """Everything runs and answers again."""
-        if not self.broker.process.running:
-            await self.start_broker()
-        self.broker.cont()
-        if not self.postgres.process.running:
-            await self.start_postgres()
-        await self.deployment.restore()
-
-    @asynccontextmanager
-    async def stepping(self, service: str, folder: Path) -> AsyncIterator["SteppedClock"]:
-        """A service whose clock can be stepped."""
-        clock = SteppedClock(folder)
-        await self.deployment.restart(service, clock.environment)
-        process = self.deployment.processes[service]
-        try:
-            yield clock
-        finally:
-            process.end()
-            clock.forget(process.pid)
-
-    def went_dark(self, watch: Watch, fault_us: int, back_us: int) -> None:
-        """No picture later than the bound after the fault, until `back_us`."""
-        last_us = watch.last_picture_before(back_us)
-        self.measure("dark_within_s", max(0, last_us - fault_us) / MICROSECONDS)
-        assert last_us <= fault_us + DARK_US
-
-    async def came_back(self, watch: Watch, cured_us: int) -> None:
-        """Pictures come again on the same view, and go on."""
-        again_us = await watch.until_picture(cured_us)
-        self.measure("pictures_back_in_s", (again_us - cured_us) / MICROSECONDS)
-        await watch.until_playing()
-
-    async def stops_at_once(self, watch: Watch, shared: Shared) -> None:
-        """A withdrawal works as if nothing had ever happened."""
-        called_us = now_us()
-        await self.people.withdraw(shared.authorisation_id)
-        stopped = await watch.until_notice("stopped", called_us)
-        self.measure("withdrawal_to_notice_s", (stopped.received_at_us - called_us) / MICROSECONDS)
-        assert stopped.received_at_us <= called_us + AT_ONCE_US
-        await self.stays_stopped(watch, shared, stopped.received_at_us)
-
-    async def stays_stopped(self, watch: Watch, shared: Shared, stopped_us: int) -> None:
-        """Nothing after the notice, nothing more to be had, and the relay itself still knows."""
-        await watch.until_ended()
-        assert watch.codes[-1] == "stopped"
-        assert watch.pictures_between(stopped_us, now_us()) == 0
-        with pytest.raises(StoryError, match="authorisation_withdrawn"):
-            await self.deployment.take_ticket(self.people, shared.grant_id)
-
-    async def refusal_of(self, shared: Shared, ticket: dict[str, Any]) -> str:
-        """Why the relay opens no view with this ticket; it must not."""
-        with pytest.raises(RefusedError) as refused:
-            async with watching(self.deployment, self.people, shared.grant_id, ticket):
-                pass
-        return str(refused.value)
-
-    def signed_anew(self, ticket: dict[str, Any]) -> dict[str, Any]:
-        """The same ticket as access-policy would sign it now, if it still would."""
-        claims = jwt.decode(ticket["ticket"], options={"verify_signature": False})
-        issued_us = now_us()
-        claims |= {
-            "jti": new_id(),
-            "issued_at_us": issued_us,
-            "iat": issued_us // MICROSECONDS,
-            "exp": issued_us // MICROSECONDS + 60,
-        }
-        headers = {"kid": jwt.get_unverified_header(ticket["ticket"])["kid"]}
-        signed = jwt.encode(claims, self.deployment.ticket_key, "EdDSA", headers)
-        return {**ticket, "ticket": signed}
-
-    async def until_runs_shown(self, shared: Shared, count: int) -> None:
-        """Until the agency was told of pictures of so many runs."""
-        runs: set[bytes] = set()
-        async with asyncio.timeout(TIMEOUT_S):
-            async for event in kafka_frame_events(self.broker.bootstrap, AGENCY, new_id()):
-                if event.grant_id == shared.grant_id and event.HasField("group_of_pictures"):
-                    runs.add(event.group_of_pictures.run)
-                if len(runs) == count:
-                    return
-
-    async def ended_view(self, camera_id: str) -> dict[str, Any]:
-        """The camera's view in the owner's ledger, as soon as its end is there."""
-
-        def ended(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            return [entry for entry in entries if entry["kind"] == "view" and entry["ended_at"]]
-
-        entries = await eventually(
-            lambda: self.people.read_ledger(camera_id),
-            lambda found: bool(ended(found)),
-            TIMEOUT_S,
-            "the ended view in the ledger",
-        )
-        return ended(entries)[0]
-
-    async def camera_topic(self) -> list[Record]:
-        """All of it, from its first record."""
-        bus = KafkaBus(KafkaSettings(bootstrap=self.broker.bootstrap), SystemClock())
-        await bus.start()
-        try:
-            reader = await bus.state_log(CAMERA_STATE).open_reader()
-            return list(await reader.read_to_end())
-        finally:
-            await bus.close()
-
-    async def versions(self, camera_id: str) -> list[int]:
-        """Of a camera's records, in the order they lie in the topic."""
-        topic = await self.camera_topic()
-        return [int(record.headers[VERSION_HEADER]) for record in topic if record.key == camera_id]
-
-    @asynccontextmanager
-    async def as_superuser(self) -> AsyncIterator[Any]:
-        """A connection to registry's database."""
-        name = self.deployment.databases["registry"].name
-        connection = await asyncpg.connect(self.postgres.url(name).replace("+asyncpg", ""))
-        try:
-            yield connection
-        finally:
-            await connection.close()
-
-    async def until_waiting(self, on: str, query: str) -> None:
-        """Until a session of registry's database waits for a lock of this kind in such a query."""
-        question = (
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND wait_event_type = 'Lock' AND wait_event = $1 AND query LIKE $2"
-        )
-        async with self.as_superuser() as connection:
-            await eventually(
-                lambda: connection.fetchval(question, on, f"%{query}%"), bool, TIMEOUT_S, f"a wait for {on}"
-            )
 
 
 @pytest.fixture(scope="module")
@@ -351,37 +175,29 @@ async def test_a_publisher_killed_between_commit_and_send_loses_no_withdrawal(wo
         await world.stays_stopped(watch, shared, stopped.received_at_us)
 
 
-async def test_a_withdrawal_works_while_kafka_is_down_also_from_registry_s_start(world: World) -> None:
-    shared = await world.share()
-    async with world.view(shared) as watch:
+async def test_registry_starts_and_stops_sharing_while_kafka_is_down_and_all_goes_on_when_it_is_back(
+    world: World,
+) -> None:
+    withdrawn, kept = await world.share(), await world.share()
+    async with world.view(withdrawn) as watch, world.view(kept) as other:
         killed_us = now_us()
         world.broker.kill()
         world.deployment.processes["registry"].kill()
         world.deployment.start("registry")
         await world.deployment.until_alive("registry")
-        withdrawn_us = now_us()
-        await world.people.withdraw(shared.authorisation_id)
-        world.measure("withdrawal_answered_in_s", (now_us() - withdrawn_us) / MICROSECONDS)
-        await watch.until_notice("not_fresh", killed_us)
-        await world.start_broker()
-        started_us = now_us()
-        stopped = await watch.until_notice("stopped", withdrawn_us)
-        world.measure("stopped_after_broker_s", (stopped.received_at_us - started_us) / MICROSECONDS)
-        world.went_dark(watch, killed_us, now_us())
-        await world.stays_stopped(watch, shared, stopped.received_at_us)
-
-
-async def test_a_killed_broker_shows_again_when_it_is_back(world: World) -> None:
-    shared = await world.share()
-    async with world.view(shared) as watch:
-        killed_us = now_us()
-        world.broker.kill()
+        called_us = now_us()
+        await world.people.withdraw(withdrawn.authorisation_id)
+        world.measure("withdrawal_answered_in_s", (now_us() - called_us) / MICROSECONDS)
         await watch.until_notice("not_fresh", killed_us)
         await world.start_broker()
         back_us = now_us()
-        world.went_dark(watch, killed_us, back_us)
-        await world.came_back(watch, back_us)
-        await world.stops_at_once(watch, shared)
+        world.went_dark(other, killed_us, back_us)
+        stopped = await watch.until_notice("stopped", called_us)
+        world.measure("stopped_after_broker_s", (stopped.received_at_us - back_us) / MICROSECONDS)
+        world.went_dark(watch, killed_us, now_us())
+        await world.stays_stopped(watch, withdrawn, stopped.received_at_us)
+        await world.came_back(other, back_us)
+        await world.stops_at_once(other, kept)
 
 
 async def test_what_an_older_publisher_writes_late_brings_no_withdrawn_right_back(world: World) -> None:
@@ -422,7 +238,6 @@ async def test_what_an_older_publisher_writes_late_brings_no_withdrawn_right_bac
         await deployment.restart("relay")
         as_if_new = world.signed_anew(kept)
         assert "authorisation_withdrawn" in await world.refusal_of(shared, as_if_new)
-        deployment.processes["registry"].kill()  # its way to Kafka ends here
 
 
 async def test_a_publisher_stopped_between_read_and_send_vouches_for_what_it_read(world: World) -> None:
@@ -453,7 +268,6 @@ async def test_a_publisher_stopped_between_read_and_send_vouches_for_what_it_rea
         beats = [as_of_us(record) for record in topic[:withdrawal] if record.key == HEARTBEAT_KEY]
         assert max(beats) >= held_us, "it sent no heartbeat with what it had read before the withdrawal"
         assert max(beats) <= to_us(datetime.fromisoformat(answer["stopped_at"]))
-        deployment.processes["registry"].kill()  # its way to PostgreSQL ends here
 
 
 @pytest.mark.needs("faketime")
@@ -583,37 +397,6 @@ async def test_a_killed_ingest_is_missed_and_begins_a_new_run(world: World) -> N
         await world.came_back(watch, started_us)
         await world.until_runs_shown(shared, 2)
         await world.stops_at_once(watch, shared)
-
-
-class SteppedClock:
-    """The wall clock, and only that, of the processes that are started with its environment."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "clock"
-        self.step(0)
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        library = faketime_library()
-        assert library is not None
-        return {
-            "LD_PRELOAD": str(library),
-            "FAKETIME_TIMESTAMP_FILE": str(self.file),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-
-    def step(self, seconds: int) -> None:
-        """Set the clock to so far from the truth."""
-        written = self.file.with_suffix(".new")
-        written.write_text(f"{seconds:+d}", encoding="ascii")
-        written.replace(self.file)
-
-    @staticmethod
-    def forget(pid: int) -> None:
-        """Remove what libfaketime leaves behind of a process that was killed."""
-        for left in Path("/dev/shm").glob(f"*faketime*_{pid}"):
-            left.unlink()
 
 
 def as_of_us(heartbeat: Record) -> int:

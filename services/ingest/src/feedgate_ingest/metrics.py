@@ -1,17 +1,32 @@
 """Every metric of ingest. No label names a camera, a source, an agency or a person."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from feedgate_ingest.reasons import Phase
+
+
+class PlainCounter(Collector):
+    """A counter without a lock, for what happens for every picture and in the event loop alone."""
+
+    def __init__(self, name: str, documentation: str, *, registry: CollectorRegistry) -> None:
+        self.count = 0
+        self._name = name
+        self._documentation = documentation
+        registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily(self._name, self._documentation, value=self.count)
 
 
 class IngestMetrics:
     """One set for each service, on its own registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.access_units_published = Counter(
+        self.access_units_published = PlainCounter(
             "ingest_access_units_published_total",
             "Pictures the bus took. Falling while views are open: look at ingest_cameras by phase.",
             registry=registry,

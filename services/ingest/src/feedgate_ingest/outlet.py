@@ -32,7 +32,10 @@ class Outlet:
         else:
             is_accepted = self._feed.offer(self._to_record(unit))
             self._rejoin.offered(accepted=is_accepted)
-            (self._published if is_accepted else self._dropped_full).inc()
+            if is_accepted:
+                self._published.count += 1
+            else:
+                self._dropped_full.inc()
 
     def shut(self) -> None:
         """Nothing of this run is offered any more, whatever is still read."""

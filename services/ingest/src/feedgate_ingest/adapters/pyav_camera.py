@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import operator
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ class PyAvCamera:
         self._clock = clock
         self._pulse = pulse
         self._timeouts = timeouts or PyAvTimeouts()
-        self._shuttle: Shuttle[_Event] = Shuttle(lambda event: event())
+        self._shuttle: Shuttle[_Event] = Shuttle(operator.call)
 
     async def play(self, source: PinnedSource, taker: PictureTaker) -> None:
         _check_credentials(source.url)
