@@ -106,7 +106,7 @@ class World:
         await self.deployment.restore()
 
     @asynccontextmanager
-    async def stepping(self, service: str, folder: Path) -> AsyncIterator["SteppedClock"]:
+    async def stepping(self, service: str, folder: Path) -> AsyncIterator[SteppedClock]:
         """A service whose clock can be stepped."""
         clock = SteppedClock(folder)
         await self.deployment.restart(service, clock.environment)

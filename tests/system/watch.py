@@ -30,8 +30,6 @@ class Watch:
         self.notices: list[Notice] = []
         self.pictures_at_us: list[int] = []
         """When each picture was received."""
-        self.runs_begun_at_us: list[int] = []
-        """When pictures began, or went on after something was missing."""
         self.ended = False
         self._changed = asyncio.Event()
 
@@ -75,8 +73,6 @@ class Watch:
         async for item in self.view:
             if isinstance(item, Picture):
                 self.pictures_at_us.append(item.received_at_us)
-                if item.follows_a_gap or len(self.pictures_at_us) == 1:
-                    self.runs_begun_at_us.append(item.received_at_us)
             else:
                 self.notices.append(item)
             self._changed.set()

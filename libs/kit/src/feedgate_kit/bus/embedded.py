@@ -227,12 +227,14 @@ class EmbeddedMediaFeed:
 
     def __init__(self, topic: Topic, clock: Clock) -> None:
         self._topic = topic
+        # Half the limit leaves room for any key and for media's two headers: below it nothing is added up.
+        self._surely_fits_bytes = topic.setting("max.message.bytes") // 2
         self._rings = Rings(clock)
         self._closed = False
 
     def offer(self, record: Record) -> bool:
         """False only for what is larger than the topic takes: the rings make room."""
-        if self._closed or not fits(record, self._topic):
+        if self._closed or (len(record.value) > self._surely_fits_bytes and not fits(record, self._topic)):
             return False
         self._rings.push(record)
         return True
