@@ -65,7 +65,7 @@ def _rows(result: Result | Unmeasured) -> list[str]:
     for name, value in result.figures.items():
         target = result.targets.get(name)
         asked = "" if target is None else f"{target}"
-        rows.append(f"| `{result.bench}` | `{name}` | {value:g} | {asked} | {result.verdict(name)} |")
+        rows.append(f"| `{result.command}` | `{name}` | {value:g} | {asked} | {result.verdict(name)} |")
     return rows
 
 
