@@ -146,6 +146,13 @@ class Bench:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    @staticmethod
+    async def all_acknowledged(publisher: Publisher) -> None:
+        """Until a heartbeat: there is none while something waits for its acknowledgement."""
+        publisher.heartbeat_sent.clear()
+        async with asyncio.timeout(10):
+            await publisher.heartbeat_sent.wait()
+
     async def commit(self, key: str, version: int) -> None:
         async with self.database.begin() as connection:
             await self.outbox.stage_state(
@@ -204,6 +211,7 @@ async def test_of_two_publishers_the_second_goes_on_where_the_first_lost_its_ses
         await bench.commit("a", 1)
         await bench.commit("a", 2)
         await bench.in_log("a@1", "a@2")
+        await bench.all_acknowledged(first)
         assert not second.heartbeat_sent.is_set()
         async with bench.database.begin() as connection:
             await connection.execute(text(TERMINATE))
@@ -224,6 +232,7 @@ async def test_the_run_after_a_lost_session_reads_back_and_heals_before_its_firs
         await bench.commit("a", 1)
         await bench.commit("a", 2)
         await bench.in_log("a@1", "a@2")
+        await bench.all_acknowledged(publisher)
         async with bench.database.begin() as connection:
             await connection.execute(text(TERMINATE))
         with pytest.raises(ExceptionGroup) as raised:
