@@ -77,7 +77,7 @@ class KafkaBroker:
         java = shutil.which("java") or "java"
         self._format = (
             *(java, *JVM, "-cp", f"{KAFKA_JARS}/*", "kafka.tools.StorageTool", "format"),
-            *("-t", new_cluster_id(), "-c", str(properties)),
+            *(f"--cluster-id={new_cluster_id()}", "-c", str(properties)),  # an id may begin with `-`
         )
         self._formatted = False
         self._starts = 0
