@@ -16,13 +16,13 @@ DAY = timedelta(days=1)
 class CertificateAuthority:
     """Signs certificates; who trusts `ca_file` believes them."""
 
-    def __init__(self, folder: Path, name: str = "test authority") -> None:
+    def __init__(self, folder: Path, name: str = "test authority", *, valid_for: timedelta = DAY) -> None:
         self.folder = folder
         self.ca_file = folder / "ca.pem"
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named(name)
         self._certificate = (
-            _begun(self._name, self._name, self._key.public_key(), datetime.now(UTC) + DAY)
+            _begun(self._name, self._name, self._key.public_key(), datetime.now(UTC) + valid_for)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(signs_certificates=True), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
