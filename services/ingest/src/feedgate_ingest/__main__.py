@@ -28,6 +28,7 @@ def build(settings: IngestSettings) -> Service:
         # One worker per pool: back under its name in time, it keeps its partitions.
         kafka_settings(settings, member=f"ingest-{settings.pool}"),
         clock,
+        service="ingest",
     )
     token = ClientCredentials(
         settings.token_url, settings.client_id, settings.client_secret.get_secret_value(), clock

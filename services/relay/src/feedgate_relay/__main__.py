@@ -18,7 +18,7 @@ def build(settings: RelaySettings) -> Service:
     """The service with everything it uses."""
     clock = SystemClock()
     ports = RelayPorts(
-        bus=KafkaBus(kafka_settings(settings), clock),
+        bus=KafkaBus(kafka_settings(settings), clock, service="relay"),
         clock=clock,
         verifier=TokenVerifier(settings.load_issuers(), clock),
         ticket_keys=HttpTicketKeys(settings.access_policy_internal_url),
