@@ -51,6 +51,7 @@ share.coordinator.state.topic.replication.factor={nodes}
 share.coordinator.state.topic.min.isr={in_sync}
 log.cleaner.dedupe.buffer.size=16777216
 log.retention.check.interval.ms=10000
+log.initial.task.delay.ms=1000
 log.segment.delete.delay.ms=1000
 num.network.threads=2
 num.io.threads=4

@@ -18,6 +18,7 @@ from feedgate_ingest.adapters.system_resolver import SystemResolver
 from feedgate_ingest.adapters.wire import decode_demand, state_record, state_version, taken_back, unit_record
 from feedgate_ingest.arrival import Pulse
 from feedgate_ingest.board import Board
+from feedgate_ingest.erasure import Erasures
 from feedgate_ingest.metrics import IngestMetrics
 from feedgate_ingest.outlet import Outlet
 from feedgate_ingest.ports import IngestPorts
@@ -57,13 +58,15 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
         clock,
         metrics,
     )
+    pictures = bus.media_feed(ACCESS_UNITS)
+    erasures = Erasures(pictures, clock, metrics, skew_s=settings.skew_s)
     tools = SessionTools(
         camera=ports.camera,
         vault=ports.vault,
         resolver=ports.resolver,
         pool_key=ports.pool_key,
         own_networks=settings.load_own_networks(),
-        new_outlet=partial(Outlet, bus.media_feed(ACCESS_UNITS), unit_record, metrics),
+        new_outlet=partial(Outlet, pictures, unit_record, metrics),
         board=board,
         metrics=metrics,
         clock=clock,
@@ -73,6 +76,7 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
         pool=settings.pool,
         cameras=_empty_copy(clock),
         new_session=lambda target, attempts: Session(target, attempts, tools),
+        erase=erasures.ask,
         board=board,
         clock=clock,
         skew_us=skew_us,
@@ -111,6 +115,7 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
             "follow demand": follow_demand,
             "tell feed states": tell,
             "keep streams connected": worker.run,
+            "erase stopped streams": erasures.run,
         }
         with beating(ports.pulse):
             async with background(tasks, clock):

@@ -45,6 +45,13 @@ class IngestMetrics:
             ["reason"],
             registry=registry,
         )
+        self.erasures = Counter(
+            "ingest_erasures_total",
+            "Streams whose owner stopped them while pictures lay on the bus. given_up: the bus did not answer,"
+            " and they expired by themselves.",
+            ["outcome"],
+            registry=registry,
+        )
         self.cameras = Gauge(
             "ingest_cameras",
             "Demanded streams by phase. retrying: see ingest_runs_ended_total; refused: owners must act.",
@@ -62,6 +69,8 @@ class IngestMetrics:
             "Camera records that did not parse. Each denies its camera: its producer is newer than this.",
             registry=registry,
         )
+        for outcome in ("done", "given_up"):
+            self.erasures.labels(outcome)
         for phase in Phase:
             self.cameras.labels(phase.value)
 
