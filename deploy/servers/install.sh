@@ -15,7 +15,7 @@ want() { installed "$1" || wanted+=("$1"); }
 
 if ! on_path apt-get; then
     echo "not Debian: install PostgreSQL, Chromium with DejaVu fonts, GStreamer 1.22 with its RTSP server and" >&2
-    echo "Python bindings, ffmpeg, libfaketime, Java 17 and Maven yourself; the tests find them on PATH" >&2
+    echo "Python bindings, ffmpeg, libfaketime, kcat, a JDK 17 and Maven yourself; the tests find them on PATH" >&2
     on_path mvn || exit 1
 else
     on_path git || want git
@@ -30,7 +30,8 @@ else
     for set in plugins-base plugins-good plugins-bad plugins-ugly libav tools; do
         want "gstreamer1.0-$set"
     done
-    on_path java || want default-jre-headless
+    on_path javac || want default-jdk-headless
+    want kcat
     kafka_is_complete || on_path mvn || want maven
 fi
 

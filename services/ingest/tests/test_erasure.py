@@ -58,8 +58,8 @@ class Scene:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    def count(self, outcome: str) -> float | None:
-        return self.registry.get_sample_value("ingest_erasures_total", {"outcome": outcome})
+    def count(self, result: str) -> float | None:
+        return self.registry.get_sample_value("ingest_erasures_total", {"result": result})
 
 
 async def next_of(queue: asyncio.Queue[tuple[str, float]]) -> tuple[str, float]:

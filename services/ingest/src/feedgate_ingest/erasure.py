@@ -42,7 +42,7 @@ class Erasures:
         """
         self._feed = feed
         self._clock = clock
-        self._outcomes = metrics.erasures
+        self._results = metrics.erasures
         self._spare_s = SHOWN_S + skew_s
         self._pause = pause
         self._asked: asyncio.Queue[str] = asyncio.Queue()
@@ -65,11 +65,11 @@ class Erasures:
                 await self._feed.erase(stream, spare_s=self._spare_s)
             except BusError as error:
                 if self._clock.monotonic_s() - begun_s + wait_s > KEPT_S:
-                    self._outcomes.labels("given_up").inc()
+                    self._results.labels("given_up").inc()
                     logger.warning("stream not erased; it expires by itself", stream=stream, cause=str(error))
                     return
                 await self._pause(wait_s)
             else:
-                self._outcomes.labels("done").inc()
+                self._results.labels("done").inc()
                 logger.info("stream erased", stream=stream)
                 return

@@ -49,7 +49,7 @@ class IngestMetrics:
             "ingest_erasures_total",
             "Streams whose owner stopped them while pictures lay on the bus. given_up: the bus did not answer,"
             " and they expired by themselves.",
-            ["outcome"],
+            ["result"],
             registry=registry,
         )
         self.cameras = Gauge(
@@ -69,8 +69,8 @@ class IngestMetrics:
             "Camera records that did not parse. Each denies its camera: its producer is newer than this.",
             registry=registry,
         )
-        for outcome in ("done", "given_up"):
-            self.erasures.labels(outcome)
+        for result in ("done", "given_up"):
+            self.erasures.labels(result)
         for phase in Phase:
             self.cameras.labels(phase.value)
 
