@@ -9,7 +9,7 @@ import pytest
 
 from feedgate_contracts.camera.v1 import camera_pb2
 
-from .conftest import HOUR_US, ON_SQLITE_ONLY, Stand, bases_at, bases_of, stamp
+from .conftest import HOUR_US, ON_SQLITE_ONLY, Stand, bases_at, bases_of, stamp, weekly
 
 REQUESTS_URL = "/access-policy/v1/requests"
 ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -39,8 +39,7 @@ def to_others_in_another_rendition(stand: Stand, camera: camera_pb2.CameraState)
 
 def to_others_on_sundays(stand: Stand, camera: camera_pb2.CameraState) -> None:
     to_others(stand, camera)
-    sundays = camera_pb2.WeeklyWindow(weekday=7, from_minute=0, until_minute=1440)
-    camera.terms[0].schedule.CopyFrom(camera_pb2.WeeklySchedule(time_zone="UTC", windows=[sundays]))
+    camera.terms[0].schedule.CopyFrom(weekly("UTC", (7, 0, 1440)))
 
 
 def to_others_by_a_broken_schedule(stand: Stand, camera: camera_pb2.CameraState) -> None:
