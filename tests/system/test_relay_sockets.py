@@ -45,6 +45,8 @@ from services.relay.tests.scene import (
 ORIGIN = "https://feedgate.example"
 ANYWHERE = Listen("127.0.0.1", 0)
 PICTURE_S = 0.02
+HEAVY = b"\x06" + bytes(range(256)) * 200
+"""51 kB more in every picture."""
 MEDIA_HEADER = struct.Struct(">BBHIQ")
 
 
@@ -312,18 +314,20 @@ async def test_a_ticket_in_band_extends_the_view_and_another_operators_does_not(
             await pictures(media, 20)
 
 
+def sink(site: Site) -> socket.socket:
+    """A socket that takes little before the relay has to wait."""
+    connected = socket.socket()
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connected.connect((site.addresses.public.host, site.addresses.public.port))
+    connected.setblocking(False)
+    return connected
+
+
 async def test_a_viewer_who_does_not_read_holds_little_slows_nobody_and_is_cut_off(site: Site) -> None:
-    heavy = b"\x06" + bytes(range(256)) * 200  # 51 kB more in every picture
-    site.lens.padding = heavy
-    sink = socket.socket()
-    sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sink.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(
-        sink, (site.addresses.public.host, site.addresses.public.port)
-    )
+    site.lens.padding = HEAVY
     async with site.notices() as told, site.watching() as (_, quick):
         hello = json.loads(await told.recv())
-        async with site.media(hello["media_secret"], sock=sink, max_queue=1) as stalled:
+        async with site.media(hello["media_secret"], sock=sink(site), max_queue=1) as stalled:
             await next_notice(told, "gap")  # it reads no media while it waits
             first = (await pictures(quick, 1))[0]
             assert await pictures(quick, 40) == list(range(first + 1, first + 41))
@@ -332,6 +336,18 @@ async def test_a_viewer_who_does_not_read_holds_little_slows_nobody_and_is_cut_o
             ended = await site.view_ended(hello["view_id"])
             assert ended.usage.bytes < 512 * 1024  # all that was ever handed to the kernel
             # A reset, not an end: the kernel has let go of what it still held for this viewer.
+            assert isinstance((await broken_off(stalled)).__cause__, ConnectionResetError)
+
+
+async def test_a_viewer_who_says_goodbye_without_reading_is_cut_off_at_once(site: Site) -> None:
+    site.lens.padding = HEAVY
+    async with site.notices() as told:
+        hello = json.loads(await told.recv())
+        async with site.media(hello["media_secret"], sock=sink(site), max_queue=1) as stalled:
+            await next_notice(told, "gap")
+            stalled.protocol.send_close(1000)
+            stalled.transport.write(b"".join(stalled.protocol.data_to_send()))
+            await site.view_ended(hello["view_id"])  # it still reads nothing
             assert isinstance((await broken_off(stalled)).__cause__, ConnectionResetError)
 
 
