@@ -15,18 +15,27 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from feedgate_client.events import HttpFrameEvents
 from feedgate_contracts.audit.v1.audit_pb2 import AuditRecord
 from feedgate_contracts.camera.v1.camera_pb2 import SHARING_STOPPED
 from feedgate_contracts.demand.v1.demand_pb2 import StreamDemanded
 from feedgate_contracts.frame.v1.frame_pb2 import FrameEvent
 from feedgate_kit.bus.embedded import EmbeddedBus
+from feedgate_kit.bus.record import Record
 from feedgate_kit.clock import MICROSECONDS, SystemClock
 from feedgate_kit.identity import TokenVerifier
 from feedgate_kit.listening import Listen
 from feedgate_kit.server import Addresses, running
 from feedgate_kit.service import Service
 from feedgate_kit.tokens import LocalIssuer
-from feedgate_kit.topics import ACCESS_UNITS, CAMERA_STATE, DEMAND_EVENTS, GRANT_STATE, audit_events
+from feedgate_kit.topics import (
+    ACCESS_UNITS,
+    CAMERA_STATE,
+    DEMAND_EVENTS,
+    GRANT_STATE,
+    audit_events,
+    frame_events,
+)
 from feedgate_relay.app import create_app
 from feedgate_relay.close_codes import CloseCode
 from feedgate_relay.ports import RelayPorts
@@ -363,7 +372,7 @@ async def test_a_stopping_relay_tells_every_viewer(site: Site) -> None:
 
 
 async def sse(lines: AsyncIterator[str]) -> dict[str, str]:
-    """The next event that is no comment."""
+    """The next message that is no comment."""
     fields: dict[str, str] = {}
     async for line in lines:
         if not line and fields:
@@ -382,6 +391,7 @@ async def test_frame_events_come_over_http_and_resume_where_they_were_left(site:
         async with client.stream("GET", url, headers=headers) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             lines = aiter(answer.aiter_lines())
+            assert (await sse(lines)).keys() == {"id"}
             async with site.watching() as (_, media):
                 await pictures(media, 25)
                 events = [await sse(lines) for _ in range(3)]
@@ -395,13 +405,81 @@ async def test_frame_events_come_over_http_and_resume_where_they_were_left(site:
         resumed = {**headers, "Last-Event-ID": events[0]["id"]}
         async with client.stream("GET", url, headers=resumed) as answer:
             lines = aiter(answer.aiter_lines())
-            assert [(await sse(lines))["id"] for _ in range(2)] == [event["id"] for event in events[1:]]
+            assert [(await sse(lines))["id"] for _ in range(3)] == [event["id"] for event in events]
 
         unknown = await client.get(url, headers={**headers, "Last-Event-ID": "no-position"})
         assert (unknown.status_code, unknown.json()["type"]) == (409, "urn:feedgate:problem:position-unknown")
         operator = {"Authorization": f"Bearer {site.issuer.mint('somebody', ['operator'])}"}
         assert (await client.get(url, headers=operator)).status_code == 403
         assert (await client.get(url)).status_code == 401
+
+
+class Cut(httpx.AsyncHTTPTransport):
+    """Breaks each connection to the event stream once its first message has come, as often as told."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.left = times
+        self.broken = asyncio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await super().handle_async_request(request)
+        if self.left == 0:
+            return answer
+        self.left -= 1
+        return httpx.Response(
+            answer.status_code, headers=answer.headers, stream=_FirstMessage(answer, self.broken)
+        )
+
+
+class _FirstMessage(httpx.AsyncByteStream):
+    def __init__(self, answer: httpx.Response, broken: asyncio.Event) -> None:
+        self._answer = answer
+        self._broken = broken
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        seen = b""
+        async for piece in self._answer.aiter_raw():
+            seen += piece
+            yield piece
+            if seen.endswith(b"\n\n"):
+                await self._answer.aclose()
+                self._broken.set()
+                raise httpx.ReadError("cut off")
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()
+
+
+async def test_a_connection_cut_before_its_first_event_loses_none(site: Site) -> None:
+    log = site.bus.event_log(frame_events(AGENCY))
+    wanted = [FrameEvent(event_id=f"event-{number}", stream=STREAM, grant_id="grant") for number in range(4)]
+
+    async def append(*events: FrameEvent) -> None:
+        for event in events:
+            await log.append(Record(event.stream, event.SerializeToString()))
+
+    await append(FrameEvent(event_id="before it came", stream=STREAM))
+    transport = Cut(times=1)
+    again = asyncio.Event()
+
+    async def token() -> str:
+        return site.issuer.mint("agency-system", ["system"])
+
+    async def pause(_seconds: float) -> None:
+        await again.wait()  # until what happened meanwhile is in the log
+
+    async with httpx.AsyncClient(base_url=site.addresses.public.origin, transport=transport) as http:
+        events = aiter(HttpFrameEvents(http, token, None, retries=2, pause=pause))
+        first = asyncio.ensure_future(anext(events))
+        async with asyncio.timeout(10):
+            await transport.broken.wait()
+            await append(*wanted[:3])
+            again.set()
+            got = [await first, await anext(events), await anext(events)]
+            await append(wanted[3])
+            got.append(await anext(events))
+    assert [event.event_id for event in got] == [event.event_id for event in wanted]
 
 
 async def test_metrics_name_nobody(site: Site) -> None:

@@ -57,6 +57,8 @@ class EventStreams:
     ) -> StreamingResponse:
         """The agency's frame events and notices, from now on or after `Last-Event-ID`.
 
+        The first message is the position it begins after, without an event: a connection
+        that breaks before its first event is resumed from there, too (HTML Standard §9.2.6).
         The stream ends when the token expires; the client resumes with a fresh one.
         """
         try:
@@ -64,8 +66,11 @@ class EventStreams:
             log = self._bus.event_log(topic)
         except TopicError as error:
             raise Problem(403, "agency-unknown", detail="the token names no agency with a topic") from error
-        if last_event_id is not None:
-            await _check_position(log, last_event_id)
+        if last_event_id is None:
+            after = await log.end()
+        else:
+            after = last_event_id
+            await _check_position(log, after)
         if self._open[topic] >= MAXIMUM_STREAMS:
             raise Problem(
                 429,
@@ -73,19 +78,19 @@ class EventStreams:
                 detail=f"this agency has {self._open[topic]} streams open here; allowed: {MAXIMUM_STREAMS}",
             )
         return StreamingResponse(
-            self._stream(topic, last_event_id, caller.expires_at),
+            self._stream(topic, after, caller.expires_at),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
-    async def _stream(self, topic: str, after: str | None, until_us: int) -> AsyncGenerator[bytes, None]:
+    async def _stream(self, topic: str, after: str, until_us: int) -> AsyncGenerator[bytes, None]:
         # Opened here and not before: of a client that has gone already, this is never begun.
         self._open[topic] += 1
         tail = self._bus.event_log(topic).tail(after)
         coming: asyncio.Future[StoredRecord] = asyncio.ensure_future(anext(tail))
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
-            yield b": frame events\n\n"
+            yield f"id: {after}\n\n".encode()
             while (left_us := until_us - self._clock.now_us()) > 0:
                 wait_s = min(HEARTBEAT_S, left_us / MICROSECONDS)
                 awaited: set[asyncio.Future[StoredRecord] | asyncio.Future[Literal[True]]] = {
