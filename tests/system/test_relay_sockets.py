@@ -5,8 +5,8 @@ import base64
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from feedgate_contracts.camera.v1.camera_pb2 import SHARING_STOPPED
 from feedgate_contracts.demand.v1.demand_pb2 import StreamDemanded
 from feedgate_contracts.frame.v1.frame_pb2 import FrameEvent
 from feedgate_kit.bus.embedded import EmbeddedBus
-from feedgate_kit.bus.record import Record
+from feedgate_kit.bus.record import Record, StoredRecord
 from feedgate_kit.clock import MICROSECONDS, SystemClock
 from feedgate_kit.identity import TokenVerifier
 from feedgate_kit.listening import Listen
@@ -480,6 +480,40 @@ async def test_a_connection_cut_before_its_first_event_loses_none(site: Site) ->
             await append(wanted[3])
             got.append(await anext(events))
     assert [event.event_id for event in got] == [event.event_id for event in wanted]
+
+
+async def test_a_client_that_goes_away_leaves_no_reader_of_the_log(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = site.bus.event_log(frame_events(AGENCY))
+    tails = 0
+    closed = asyncio.Event()
+    tail = log.tail
+
+    async def counted(after: str | None) -> AsyncGenerator[StoredRecord, None]:
+        nonlocal tails
+        tails += 1
+        try:
+            async with aclosing(tail(after)) as records:
+                async for record in records:
+                    yield record
+        finally:
+            for _ in range(3):  # as a connection to Kafka takes its time to close
+                await asyncio.sleep(0)
+            tails -= 1
+            closed.set()
+
+    monkeypatch.setattr(log, "tail", counted)
+    headers = {"Authorization": f"Bearer {site.issuer.mint('agency-system', ['system'])}"}
+    url = f"{site.addresses.public.origin}/relay/v1/events"
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        async with client.stream("GET", url, headers=headers) as answer:
+            await anext(answer.aiter_lines())
+            assert tails == 1
+            closed.clear()
+        async with asyncio.timeout(10):
+            await closed.wait()
+    assert tails == 0
 
 
 async def test_metrics_name_nobody(site: Site) -> None:
