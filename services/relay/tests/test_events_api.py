@@ -61,6 +61,7 @@ async def test_an_agency_has_so_many_streams_at_once(stage: Stage) -> None:
     others = body(await streams.events(caller(stage, "another"), None))
     await anext(others)
     await bodies.pop().aclose()
+    await stage.settle()  # its reader closes in a task of its own
     bodies.append(body(await streams.events(caller(stage), None)))
     for each in (*bodies, others):
         await each.aclose()

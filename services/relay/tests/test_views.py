@@ -441,6 +441,20 @@ async def test_a_new_run_brings_a_new_init_segment_and_says_it_does_not_follow(s
     assert watching.notices.notices()[-1] == ("gap", "pictures_lost")
 
 
+async def test_what_waited_before_a_gap_follows_and_the_keyframe_after_it_does_not(stage: Stage) -> None:
+    watching = await live(stage)
+    watching.media.block()
+    stage.show(*stage.lens.units(2))
+    stage.lens.unit()
+    stage.show(*stage.lens.skip_to_keyframe().units(1))
+    watching.media.unblock()
+    assert [(message.sequence, message.flags) for message in watching.media.media()[-3:]] == [
+        (5, 0),
+        (6, 0),
+        (10, KEYFRAME | DISCONTINUITY),
+    ]
+
+
 async def test_a_lost_unit_costs_the_rest_of_its_group_for_everybody(stage: Stage) -> None:
     watching = await live(stage)
     stage.lens.unit()
