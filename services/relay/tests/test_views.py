@@ -177,6 +177,32 @@ async def test_withdrawal_stops_at_once_and_for_ever(stage: Stage) -> None:
         await stage.open()
 
 
+@pytest.mark.parametrize("ending", ["withdrawn", "expired", "stopping"])
+async def test_all_views_that_end_together_are_told_before_any_is_put_away(stage: Stage, ending: str) -> None:
+    await stage.change_grant(not_after_us=stage.clock.now_us() + 3 * MICROSECONDS)
+    several = [await live(stage)] + [await stage.watch() for _ in range(4)]
+    told: list[
+        tuple[int, int]
+    ] = []  # at each piece of bookkeeping: views told that they ended, views still counted
+
+    def note() -> None:
+        ends = [watching.notices.codes()[-1] in {"stopped", "view_ended"} for watching in several]
+        told.append((sum(ends), len(stage.views)))
+
+    stage.views.on_change = note
+    match ending:
+        case "withdrawn":
+            await stage.withdraw()
+        case "expired":
+            await stage.pass_time(3_000)
+        case "stopping":
+            stage.views.stop()
+    assert {counted for ends, counted in told if 0 < ends < 5} == set()
+    assert told[-1] == (5, 0)
+    assert stage.metrics.registry.get_sample_value("relay_views_open") == 0
+    assert all(watching.view.ended for watching in several)
+
+
 async def test_the_notice_socket_waits_a_second_for_dark_which_is_put_on_record(stage: Stage) -> None:
     watching = await live(stage)
     await stage.withdraw()
