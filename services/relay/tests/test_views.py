@@ -10,10 +10,11 @@ from feedgate_contracts.grant.v1.grant_pb2 import GRANT_PHASE_CLOSED
 from feedgate_kit.bus.record import Record
 from feedgate_kit.clock import MICROSECONDS
 from feedgate_kit.ids import new_run
-from feedgate_kit.topics import CAMERA_STATE, GRANT_STATE
+from feedgate_kit.topics import CAMERA_STATE, GRANT_STATE, audit_events
 from feedgate_relay.close_codes import CloseCode
 from feedgate_relay.reasons import Reason
 from feedgate_relay.ticket import TicketError
+from feedgate_relay.view import CAMERA_TROUBLED
 from feedgate_relay.views import RefusedError
 from services.relay.tests.scene import (
     CAMERA_ID,
@@ -421,6 +422,22 @@ async def test_what_ingest_says_of_the_camera_is_the_reason(stage: Stage) -> Non
     )
     await stage.pass_time(1_000)
     assert watching.notices.notices()[-1] == ("camera_lost", "unreachable")
+    # The feed's own sentence is for the owner.
+    assert watching.notices.messages()[-1]["detail"] == CAMERA_TROUBLED
+
+
+async def test_a_view_whose_beginning_the_bus_does_not_take_is_ended_with_its_reason(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(record: Record) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(stage.bus.event_log(audit_events("relay")), "append", never)
+    monkeypatch.setattr("feedgate_relay.view.RECORDED_WITHIN_S", 0.01)
+    watching = await stage.watch()
+    assert watching.notices.notices()[-1] == ("view_ended", "audit_unavailable")
+    assert watching.media.ended is not None
+    assert watching.pictures == []
 
 
 async def test_pictures_that_lag_more_than_three_seconds_are_not_shown_and_that_is_said(stage: Stage) -> None:

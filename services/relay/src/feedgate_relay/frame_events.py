@@ -28,7 +28,6 @@ LONGEST_GROUP_PICTURES: Final = 1_000
 _WHOLE_GRANT: Final = frozenset({
     NOTICE_CODE_STOPPED,
     NOTICE_CODE_PAUSED_BY_OWNER,
-    NOTICE_CODE_RESUMED,
     NOTICE_CODE_CAMERA_LOST,
     NOTICE_CODE_OUT_OF_SCHEDULE,
     NOTICE_CODE_NOT_FRESH,
@@ -102,6 +101,8 @@ class GrantEvents:
             self._told = (code, reason)
             self.flush()
             view_id = ""
+        elif code == NOTICE_CODE_RESUMED:
+            self._told = None  # what held for every view is over
         event = self._event()
         event.notice.CopyFrom(Notice(code=code, reason=reason, detail=detail, view_id=view_id))
         self._send(event)

@@ -1,5 +1,6 @@
 """One operator's open live view: its right, its two sockets, and what it is told."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any, Final
@@ -42,10 +43,13 @@ MEDIA_WITHIN_S: Final = 10.0
 """How long the secret in `hello` opens the media socket."""
 ABORT_AFTER_S: Final = 0.25
 """What a viewer has not taken this long after a stop is discarded."""
+RECORDED_WITHIN_S: Final = 5.0
+"""A view whose beginning the bus does not take for this long is not opened."""
 LOST_AFTER_S: Final = 3.0
 """Without a picture for this long, the camera counts as lost."""
 LOST_AND_SAID_AFTER_S: Final = 1.0
 """The same where ingest has said that it cannot reach the camera."""
+CAMERA_TROUBLED: Final = "No pictures come from the camera; its owner is told why."
 
 
 class View:
@@ -126,8 +130,9 @@ class View:
             self._media_lost()
             return
         try:
-            await self.audit.started()
-        except FeedgateError:
+            async with asyncio.timeout(RECORDED_WITHIN_S):
+                await self.audit.started()
+        except (FeedgateError, TimeoutError):
             self.end(NOTICE_CODE_VIEW_ENDED, Reason.AUDIT_UNAVAILABLE)
             return
         if not self.ended:
@@ -229,6 +234,7 @@ class View:
             case "hidden":
                 self.delivery.hidden = True
                 self.delivery.cover()
+                self.events.flush()
             case "visible":
                 if self.delivery.hidden:
                     self.delivery.hidden = False
@@ -338,8 +344,8 @@ class View:
     def _cover_lost(self, feed: FeedState | None) -> None:
         if feed is None:
             self._cover(NOTICE_CODE_CAMERA_LOST, Reason.NO_PICTURES)
-        else:
-            self._cover(NOTICE_CODE_CAMERA_LOST, feed.reason or Reason.NO_PICTURES, feed.detail)
+        else:  # with a sentence of our own: the feed's is for the owner
+            self._cover(NOTICE_CODE_CAMERA_LOST, feed.reason or Reason.NO_PICTURES, CAMERA_TROUBLED)
 
     def _cover_waiting(self) -> None:
         interval_s = self.hub.keyframe_interval_s
