@@ -116,6 +116,7 @@ async def one_box(
         services_issuer = LocalIssuer(keys.services, SERVICES_ISSUER, clock)
         believed = TokenVerifier([*issuers, services_issuer.config()], clock)
         verifier = await resources.enter_async_context(believed)
+        data.make_databases(PACKAGES)
         databases = {name: Database(data.database_url(name)) for name in PACKAGES}
         for name, database in databases.items():
             resources.push_async_callback(database.close)
