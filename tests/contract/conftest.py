@@ -90,6 +90,12 @@ async def maker(
     return lambda topics: KafkaBus(KafkaSettings(bootstrap=bootstrap), clock, topics=topics)
 
 
+def named_state(topics: Mapping[str, Topic]) -> str:
+    """The name of the only state topic."""
+    (name,) = [name for name, topic in topics.items() if topic.kind == "state"]
+    return name
+
+
 def own_topics(number: int) -> Mapping[str, Topic]:
     """The catalogue's topics of each kind under names that no other test has."""
     catalogue = load_topics()

@@ -59,9 +59,9 @@ class KafkaBus:
         if self._service is not None:
             await check_topics(self._settings, self._topics, self._service)
         try:
-            await self._control.start()
-            await self._media.start()
             await self._edges.start()
+            await self._media.start()
+            await self._control.start()  # last: it is asked first, and says whether the bus is open
         except BaseException:
             await self.close()
             raise

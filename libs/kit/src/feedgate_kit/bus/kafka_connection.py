@@ -1,7 +1,7 @@
 """What every connection to Kafka shares: who we are, errors in the bus's words, and where a log ends."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -73,19 +73,27 @@ async def start(client: AIOKafkaConsumer | AIOKafkaProducer, settings: KafkaSett
 async def stop(client: AIOKafkaConsumer | AIOKafkaProducer, settings: KafkaSettings) -> None:
     """Stop a client; a broker that does not answer is not waited for.
 
-    aiokafka's consumer awaits fetches it has itself cancelled, and so may stop
-    half way with their `CancelledError`, its connections open. Hence the task
-    of its own and the second closing.
+    aiokafka's consumer awaits fetches it has itself cancelled, and so may stop half way, its
+    connections open. Hence the second closing.
     """
-    stopping = asyncio.create_task(client.stop())
-    await asyncio.wait({stopping}, timeout=2 * settings.request_timeout_s)
-    if not stopping.done():
-        stopping.cancel()
-        await asyncio.wait({stopping})
-    if not stopping.cancelled() and (error := stopping.exception()) is not None:
-        _log.warning("client did not stop cleanly", error=repr(error))
+    await to_its_end(client.stop(), 2 * settings.request_timeout_s)
     connections = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001
-    await connections.close()
+    await to_its_end(connections.close(), settings.request_timeout_s)
+
+
+async def to_its_end(closing: Coroutine[Any, Any, None], patience_s: float) -> None:
+    """Run what closes something of aiokafka's, in a task of its own.
+
+    What it raises has no further meaning, and it may raise the `CancelledError` of what it has
+    itself cancelled: whoever closes would then end as if it had been cancelled, and be missed by nobody.
+    """
+    task = asyncio.create_task(closing)
+    await asyncio.wait({task}, timeout=patience_s)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task})
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.warning("client did not stop cleanly", error=repr(error))
 
 
 def record_of(fetched: ConsumerRecord) -> Record:

@@ -7,6 +7,10 @@ from itertools import chain
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerClosed
 
+from feedgate_kit.bus.kafka_connection import to_its_end
+
+STOPPED_WITHIN_S = 5.0
+
 
 async def stop_producer(producer: AIOKafkaProducer, patience_s: float) -> None:
     """Flush for as long as `patience_s`, then give up what was not taken and close.
@@ -23,7 +27,7 @@ async def stop_producer(producer: AIOKafkaProducer, patience_s: float) -> None:
         sending.cancel()  # the first ends its loop, each further one a request under way
         await asyncio.wait({sending}, timeout=0.05)
     _give_up(producer)
-    await producer.stop()
+    await to_its_end(producer.stop(), STOPPED_WITHIN_S)
 
 
 def _give_up(producer: AIOKafkaProducer) -> None:

@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import NoError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
-from feedgate_kit.bus.kafka_connection import bus_errors
+from feedgate_kit.bus.kafka_connection import bus_errors, to_its_end
 from feedgate_kit.bus.kafka_settings import OPEN, KafkaSecurity, KafkaSettings
 from feedgate_kit.errors import BusError
 from feedgate_kit.supervise import pauses
@@ -69,7 +69,7 @@ async def open_admin(
         await admin.start()
         yield admin
     finally:
-        await admin.close()
+        await to_its_end(admin.close(), timeout_s)
 
 
 def settings_of(topic: Topic, replication_factor: int) -> dict[str, str]:

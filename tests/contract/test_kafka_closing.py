@@ -1,0 +1,47 @@
+"""What is closed while it is still beginning ends in order: on the event loop that services run on."""
+
+import asyncio
+
+import pytest
+import uvloop
+
+from feedgate_kit.bus.kafka import KafkaBus, KafkaSettings
+from feedgate_kit.bus.kafka_topics import open_admin
+from feedgate_kit.clock import SystemClock
+from feedgate_kit.topics import apply_topics
+from tests.contract.conftest import NUMBERS, named_state, own_topics
+from tests.servers.kafka import KafkaCluster
+
+pytestmark = pytest.mark.needs("kafka")
+
+TIMES = 20
+
+
+def test_a_reader_closed_at_once_cancels_nobody(secured_kafka: KafkaCluster) -> None:
+    """aiokafka leaks the cancellation of a connection that ends while it begins; over TLS in every other try."""
+    topics, bootstrap, security = (
+        own_topics(next(NUMBERS)),
+        secured_kafka.bootstrap,
+        secured_kafka.administrator,
+    )
+
+    async def cancelled() -> int:
+        await apply_topics(bootstrap, topics, [], security=security)
+        bus = KafkaBus(KafkaSettings(bootstrap=bootstrap, security=security), SystemClock(), topics=topics)
+        await bus.start()
+
+        async def open_and_close() -> None:
+            reader = await bus.state_log(named_state(topics)).open_reader()
+            await reader.close()
+            async with open_admin(bootstrap, 10, security):
+                pass
+
+        tasks = []
+        for _ in range(TIMES):
+            tasks.append(asyncio.create_task(open_and_close()))
+            await asyncio.wait(tasks)
+        await bus.close()
+        return sum(task.cancelled() for task in tasks)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(cancelled()) == 0
