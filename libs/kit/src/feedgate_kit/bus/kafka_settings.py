@@ -22,6 +22,20 @@ class KafkaSecurityError(FeedgateError):
     """What was given to reach a secured Kafka with cannot be used."""
 
 
+class _SaysGoodbyeAndGoes(ssl.SSLObject):
+    """Ends a connection without waiting for the other side's `close_notify`, as RFC 8446 §6.1 allows.
+
+    uvloop waits 30 s for one that Kafka, with a fetch of ours in its hands, may never send; aiokafka
+    waits for uvloop, and so would a service that is to stop.
+    """
+
+    def unwrap(self) -> Any:
+        try:
+            return super().unwrap()
+        except ssl.SSLWantReadError:
+            return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class KafkaSecurity:
     """Who this process is to Kafka, and by whose signature it knows the brokers."""
@@ -47,6 +61,7 @@ class KafkaSecurity:
         except OSError as error:
             seen = "no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
             raise KafkaSecurityError(f"saw `{self.ca_file}` ({seen}); {allowed}") from None
+        context.sslobject_class = _SaysGoodbyeAndGoes
         ends = [str(certificate["notAfter"]) for certificate in context.get_ca_certs()]
         if all(ssl.cert_time_to_seconds(end) < time.time() for end in ends):
             raise KafkaSecurityError(f"saw `{self.ca_file}` (expired on {max(ends, default='?')}); {allowed}")
