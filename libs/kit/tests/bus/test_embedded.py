@@ -280,6 +280,17 @@ async def test_topics_outside_the_catalogue_and_of_another_kind_are_refused(bus:
     await bus.event_log(frame_events("pba")).append(Record("camera/original", b"1"))
 
 
+async def test_what_is_offered_to_nobody_is_not_kept(bus: EmbeddedBus) -> None:
+    feed = bus.media_feed(ACCESS_UNITS)
+    assert feed.offer(Record("camera/original", b"unseen"))
+    assert feed._rings._rings == {}
+    tail = await feed.open_tail("camera/original")
+    assert feed.offer(Record("camera/original", b"seen"))
+    assert (await anext(aiter(tail))).value == b"seen"
+    await tail.close()
+    assert feed._rings._rings == {}
+
+
 async def test_old_pictures_are_not_kept_for_a_tail_that_sleeps(
     bus: EmbeddedBus, clock: SteppedClock
 ) -> None:
