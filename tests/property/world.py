@@ -576,5 +576,5 @@ class World:
 
 
 class _NoNames:
-    async def resolve(self, host: str) -> Sequence[Any]:
+    async def addresses(self, host: str) -> Sequence[Any]:
         raise AssertionError(f"no name is asked for here; saw `{host}`")
