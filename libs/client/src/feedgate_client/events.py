@@ -80,9 +80,9 @@ async def kafka_frame_events(
         auto_offset_reset="earliest",
         **consumer_options,
     )
-    await consumer.start()
     repeats = Repeats()
     try:
+        await consumer.start()
         async for record in consumer:
             event = _readable(record.value, f"{record.topic}/{record.partition}/{record.offset}")
             if event is not None and repeats.is_new(event):

@@ -115,6 +115,7 @@ class StreamHub:
             return None
         elif unit.sequence > last.sequence + 1:
             self._lost = True
+            self._metrics.units_missed.inc(unit.sequence - last.sequence - 1)
             self._tell_lost()
         picture = Picture(unit, source, self._limits.max_age_us)
         if self._lost and not picture.is_random_access_point:

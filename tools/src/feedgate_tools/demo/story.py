@@ -476,10 +476,6 @@ class _Watching:
         async for item in self.items:
             self._take(item)
 
-    def has_seen(self, pictures: int, until_s: float) -> bool:
-        """Whether so many pictures came, or it is that late by `time.perf_counter`."""
-        return len(self.pictures) >= pictures or time.perf_counter() >= until_s
-
     def codes(self) -> list[str]:
         return [notice.code for notice in self.notices]
 
