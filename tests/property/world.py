@@ -512,6 +512,7 @@ class World:
             intake=SourceIntake(_NoNames(), []),
             pools={"site": pool},
             most_authorisations=1_000,
+            acted=lambda _: None,
         )
         await self.acts.open_account(OWNER, issuer="https://owners.example", subject="ana")
         description = CameraDescription("door", Place(-59.1, -37.3, 40.0, 90.0), "AR", "site")

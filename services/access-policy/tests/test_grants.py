@@ -323,3 +323,5 @@ async def test_grants_are_listed_newest_first_by_phase_and_camera(stand: Stand) 
     assert await listed(limit=1) == [second]
     assert await listed(after=second) == [first]
     assert (await olga.get(GRANTS_URL, params={"phase": "half"})).status_code == 422
+    for limit, following in ((1, second), (2, None)):
+        assert (await olga.get(GRANTS_URL, params={"limit": limit})).json()["next"] == following

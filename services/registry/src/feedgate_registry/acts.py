@@ -63,6 +63,7 @@ class OwnerActs:
         intake: SourceIntake,
         pools: Mapping[str, Pool],
         most_authorisations: int,
+        acted: Callable[[str], None],
     ) -> None:
         """Act on this database.
 
@@ -73,6 +74,7 @@ class OwnerActs:
             intake: judges and seals sources.
             pools: those that cameras may name.
             most_authorisations: in force for one camera at a time.
+            acted: told the name of every act, once it is on record.
         """
         self.database = database
         self.outbox = outbox
@@ -80,6 +82,7 @@ class OwnerActs:
         self.intake = intake
         self.pools = pools
         self.most_authorisations = most_authorisations
+        self.acted = acted
 
     async def open_account(self, owner: str, *, issuer: str, subject: str) -> None:
         """Make the owner's account, unless it is there."""
@@ -124,7 +127,9 @@ class OwnerActs:
             )
             await rows.add_camera(connection, camera, sealed)
             record = audit_trail.owner_act("camera.registered", camera, now_us)
-            return await self._stage(connection, camera, [], now_us, record)
+            own = await self._stage(connection, camera, [], now_us, record)
+        self.acted("register")
+        return own
 
     async def change_camera(
         self,
@@ -161,7 +166,10 @@ class OwnerActs:
                     f"the source is sealed to the key of pool `{now.ingest_pool}`;"
                     " give the source again together with another pool"
                 )
-            return await self._replace(connection, now, changes, source, pool)
+            own = await self._replace(connection, now, changes, source, pool)
+        if own.camera.version != now.version:
+            self.acted("change")
+        return own
 
     async def _replace(
         self,
@@ -215,6 +223,7 @@ class OwnerActs:
             await rows.save_sealed_source(connection, camera_id, None)
             record = audit_trail.owner_act("camera.removed", removed, now_us)
             await self._save(connection, removed, now_us, record)
+        self.acted("remove")
         return Stop(now_us)
 
     async def pause(self, owner: str, camera_id: str) -> tuple[OwnCamera, Stop]:
@@ -230,7 +239,9 @@ class OwnerActs:
                 return await standing(connection, camera, now_us), Stop(camera.paused_at_us)
             paused = camera.paused(now_us)
             record = audit_trail.owner_act("camera.paused", paused, now_us)
-            return await self._save(connection, paused, now_us, record), Stop(now_us)
+            own = await self._save(connection, paused, now_us, record)
+        self.acted("pause")
+        return own, Stop(now_us)
 
     async def resume(self, owner: str, camera_id: str) -> OwnCamera:
         """End a pause; without one nothing changes.
@@ -245,7 +256,9 @@ class OwnerActs:
                 return await standing(connection, camera, now_us)
             resumed = camera.resumed(now_us)
             record = audit_trail.owner_act("camera.resumed", resumed, now_us)
-            return await self._save(connection, resumed, now_us, record)
+            own = await self._save(connection, resumed, now_us, record)
+        self.acted("resume")
+        return own
 
     async def authorise(
         self, owner: str, camera_id: str, scope_at: Callable[[int], Scope], approval_mode: str
@@ -285,6 +298,7 @@ class OwnerActs:
                 "authorisation.given", camera, now_us, authorisation_id=authorisation.authorisation_id
             )
             await self._save(connection, camera, now_us, record)
+        self.acted("authorise")
         return authorisation
 
     async def narrow(
@@ -316,6 +330,7 @@ class OwnerActs:
             await self._save_next(
                 connection, camera, now_us, "authorisation.narrowed", authorisation_id, tuple(sorted(changes))
             )
+        self.acted("narrow")
         return narrowed
 
     async def withdraw(self, owner: str, authorisation_id: str) -> tuple[Authorisation, Stop]:
@@ -332,6 +347,7 @@ class OwnerActs:
             withdrawn = authorisation.withdrawn(now_us)
             await rows.save_authorisation(connection, withdrawn)
             await self._save_next(connection, camera, now_us, "authorisation.withdrawn", authorisation_id)
+        self.acted("withdraw")
         return withdrawn, Stop(now_us)
 
     async def record_expiries(self) -> int:

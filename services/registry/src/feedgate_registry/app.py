@@ -46,6 +46,7 @@ def create_app(settings: RegistrySettings, ports: RegistryPorts) -> Service:
         intake=SourceIntake(ports.resolver, settings.own_address_ranges),
         pools=ports.pools,
         most_authorisations=settings.most_authorisations,
+        acted=metrics.acted,
     )
     handover = SourceHandover(database=ports.database, outbox=outbox, clock=ports.clock, pools=ports.pools)
     record = OwnerRecord(ports.database, ports.clock)

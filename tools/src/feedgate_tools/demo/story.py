@@ -148,8 +148,7 @@ class People:
         """The operator looks which cameras near the incident share with the agency; their ids."""
         path = f"/access-policy/v1/incidents/{incident_id}/cameras?radius_m=500"
         answer = await self.call(self.cast.operator, "GET", path)
-        found = answer["items"] if isinstance(answer, dict) else answer
-        return [str(camera["camera_id"]) for camera in found]
+        return [str(camera["camera_id"]) for camera in answer["items"]]
 
     async def ask(self, incident_id: str, camera_id: str) -> str:
         """The operator asks, naming purpose, case and both legal bases; the request's id."""
