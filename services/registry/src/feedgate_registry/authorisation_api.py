@@ -1,4 +1,4 @@
-"""Owners' routes for SharingAuthorisations, and for the agencies they may name."""
+"""Owners' routes for SharingAuthorisations."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
