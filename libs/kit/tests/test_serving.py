@@ -225,7 +225,8 @@ async def test_a_service_may_bring_its_own_websocket_class_and_socket() -> None:
     opened: list[socket.socket] = []
 
     def make_socket(listen: Listen) -> socket.socket:
-        opened.append(open_listener(listen, send_buffer_bytes=32768))
+        opened.append(open_listener(listen))
+        opened[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32768)  # Linux doubles it
         return opened[0]
 
     service = make_service("relay", ws_protocol=CountingProtocol, make_socket=make_socket)

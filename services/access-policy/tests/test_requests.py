@@ -347,6 +347,7 @@ async def test_a_list_is_read_in_parts_newest_first(stand: Stand) -> None:
     second = (await sara.get(REQUESTS_URL, params={"limit": 2, "after": first["next"]})).json()
     assert [each["id"] for each in second["items"]] == ids[:1]
     assert second["next"] is None
+    assert (await sara.get(REQUESTS_URL, params={"limit": 3})).json()["next"] is None
     assert first["items"][0]["requested_by_you"] is False
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from feedgate_access_policy.app import Assembled, assemble
 from feedgate_access_policy.bases_source import PACKS
-from feedgate_access_policy.grant import Grant
+from feedgate_access_policy.grant_desk import Reviewed
 from feedgate_access_policy.ports import AccessPolicyPorts
 from feedgate_access_policy.settings import AccessPolicySettings
 from feedgate_access_policy.ticket import TicketKeys
@@ -234,12 +234,12 @@ async def test_a_review_that_failed_is_made_up_for_at_the_next_start() -> None:
         async def cameras_to_review(self) -> set[str]:
             return {"camera-1"}
 
-        async def review(self, camera_id: str) -> list[Grant]:
+        async def review(self, camera_id: str) -> Reviewed:
             if self.failures:
                 self.failures -= 1
                 raise ConnectionRefusedError
             self.reviewed.append(camera_id)
-            return []
+            return Reviewed()
 
     cameras, desk, reviews = SimpleNamespace(caught_up=asyncio.Event()), Desk(), Reviews()
     cameras.caught_up.set()

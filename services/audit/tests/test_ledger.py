@@ -124,7 +124,9 @@ async def test_pages_follow_each_other_newest_first(
             after = page["next"]
             if after is None:
                 break
+        whole = (await http.get("/audit/v1/ledger", params={"limit": "5"})).json()
     assert seen == views[::-1]
+    assert (len(whole["items"]), whole["next"]) == (5, None)
 
 
 async def test_without_a_token_nothing_is_told(http_of: Http) -> None:

@@ -505,6 +505,7 @@ async def test_a_lost_unit_costs_the_rest_of_its_group_for_everybody(stage: Stag
     assert watching.pictures == [0, 1, 2, 3, 4, 10, 11]
     assert watching.notices.codes()[-1] == "gap"
     assert watching.media.media()[-2].flags == KEYFRAME | DISCONTINUITY
+    assert stage.metrics.registry.get_sample_value("relay_units_missed_total") == 1
 
 
 async def test_repeated_and_unreadable_units_are_dropped_and_counted(stage: Stage) -> None:

@@ -12,6 +12,7 @@ from feedgate_contracts.camera.v1.camera_pb2 import (
     SHARING_PAUSED,
     SHARING_STOPPED,
     SHARING_UNSPECIFIED,
+    ViewerCaps,
     WeeklySchedule,
     WeeklyWindow,
 )
@@ -159,6 +160,11 @@ ATLANTIS = WeeklySchedule(time_zone="Europe/Atlantis")
         (lambda: window({"resumed_at": None}), ("not_fresh", "record_unreadable")),
         (lambda: window(other_terms(opens_at=None)), ("not_fresh", "record_unreadable")),
         (lambda: window({}, {"opens_at": None}), ("not_fresh", "record_unreadable")),
+        (lambda: window(other_terms(caps=ViewerCaps())), ("not_fresh", "record_unreadable")),
+        (
+            lambda: window(other_terms(caps=ViewerCaps(concurrent_viewers=3))),
+            ("not_fresh", "record_unreadable"),
+        ),
         (lambda: window(other_terms(schedule=ATLANTIS)), ("not_fresh", "record_unreadable")),
     ],
 )

@@ -1,6 +1,6 @@
 """The metrics every service has, and how registries become one page."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import (
@@ -22,10 +22,16 @@ DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+USUAL_CLOSE_CODES: Final = frozenset({*range(1000, 1004), *range(1005, 1016)})
+"""RFC 6455 §7.4.1 and the three registered since. Any other a client may have made up."""
+
+
 class HttpMetrics:
     """Requests and WebSockets of one service. Routes are templates: no label holds an id."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, close_codes: Collection[int] = ()) -> None:
+        """Args: close_codes: the service's own, beside the usual ones."""
+        self._close_codes = USUAL_CLOSE_CODES.union(close_codes)
         self._requests = Counter(
             "http_requests_total",
             "HTTP requests answered. A rising share of 5xx: read the log of that route by request id.",
@@ -47,7 +53,8 @@ class HttpMetrics:
         )
         self._closes = Counter(
             "websocket_closes_total",
-            "WebSocket connections ended, by close code. The codes are in docs/ref/close-codes.md.",
+            "WebSocket connections ended, by close code. The codes are in docs/ref/close-codes.md;"
+            " `other` is one that a client made up.",
             ["route", "code"],
             registry=registry,
         )
@@ -62,7 +69,7 @@ class HttpMetrics:
 
     def closed(self, route: str, code: int) -> None:
         self._sockets.labels(route).dec()
-        self._closes.labels(route, str(code)).inc()
+        self._closes.labels(route, str(code) if code in self._close_codes else "other").inc()
 
 
 class ProcessMetrics:

@@ -3,6 +3,9 @@
 Request handlers never publish: two of them could commit versions 6 and 7 and
 publish 7 and 6, and the last one written would bring a withdrawn authorisation
 back. What a turn does, and why in that order, stands in `state_turns`.
+
+An event that its topic will never take is set aside, for behind it waits every
+other; a state record never is, for heartbeats vouch for what lies before them.
 """
 
 import asyncio
@@ -10,17 +13,24 @@ from contextlib import suppress
 from operator import attrgetter
 from typing import Any
 
+import structlog
 from sqlalchemy import delete, select
 
-from feedgate_kit.bus.ports import Bus
+from feedgate_kit.bus.events import cause, dead_letter
+from feedgate_kit.bus.ports import Bus, ClosedError
+from feedgate_kit.bus.record import StoredRecord
 from feedgate_kit.clock import Clock
 from feedgate_kit.database import Database
+from feedgate_kit.errors import FeedgateError
 from feedgate_kit.outbox import CHANNEL, Outbox, stored_record
 from feedgate_kit.publisher_lock import LockSession, publisher_lock
 from feedgate_kit.state_turns import Sent, StateTurns, in_order_per_key
+from feedgate_kit.topics import dead_letters
 
 HEARTBEAT_S = 0.5
 EVENTS_AT_ONCE = 200
+
+logger = structlog.get_logger(__name__)
 
 
 class _Untold:
@@ -64,6 +74,8 @@ class Publisher:
         self.metrics = metrics or _Untold()
         self.interval_s = interval_s
         self.heartbeat_sent = asyncio.Event()
+        self.stuck_events: set[int] = set()
+        """Rows that neither their topic nor its dead letters take; they stay in the outbox."""
 
     async def run(self) -> None:
         """Wait for the lock, then publish until cancelled.
@@ -104,17 +116,41 @@ class Publisher:
         while True:
             woken.clear()
             async with self.database.read() as connection:
-                oldest = select(table).order_by(table.c.id).limit(EVENTS_AT_ONCE)
-                rows = (await connection.execute(oldest)).all()
+                oldest = select(table).where(table.c.id.not_in(self.stuck_events)).order_by(table.c.id)
+                rows = (await connection.execute(oldest.limit(EVENTS_AT_ONCE))).all()
             if not rows:
                 await wake_up.wait(woken)
                 continue
             await in_order_per_key(rows, attrgetter("topic", "record_key"), self._append_event)
             async with self.database.begin() as connection:
-                await connection.execute(delete(table).where(table.c.id.in_([row.id for row in rows])))
+                done = {row.id for row in rows} - self.stuck_events
+                await connection.execute(delete(table).where(table.c.id.in_(done)))
 
     async def _append_event(self, row: Any) -> None:
-        await self.bus.event_log(row.topic).append(stored_record(row))
+        try:
+            await self.bus.event_log(row.topic).append(stored_record(row))
+        except FeedgateError as error:
+            if not _is_refusal(error):
+                raise
+            await self._set_aside(row, error)
+
+    async def _set_aside(self, row: Any, refusal: FeedgateError) -> None:
+        told = {"topic": row.topic, "outbox_event": row.id, "error": cause(refusal)}
+        letter = dead_letter(StoredRecord(stored_record(row), f"outbox_event:{row.id}"), row.topic, refusal)
+        try:
+            await self.bus.event_log(dead_letters(row.topic)).append(letter)
+        except FeedgateError as error:
+            if not _is_refusal(error):
+                raise
+            self.stuck_events.add(row.id)
+            logger.error("event stays in the outbox: its topic's dead letters refuse it too", **told)  # noqa: TRY400 - the cause is told, and a trace adds nothing
+        else:
+            logger.warning("event set aside", **told)
+
+
+def _is_refusal(error: FeedgateError) -> bool:
+    """Whether asking again would bring the same answer, although the bus is open."""
+    return not error.retriable and not isinstance(error, ClosedError)
 
 
 class _Noted:

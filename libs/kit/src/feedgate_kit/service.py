@@ -1,7 +1,7 @@
 """One service: its two faces, its life, and what it waits for."""
 
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -63,6 +63,8 @@ class Service:
     on_stopping: Callable[[], None] = lambda: None
     """Called once when the process was asked to stop, before its connections are closed."""
     ws_protocol: WebSocketProtocol = DEFAULT_WS_PROTOCOL
+    close_codes: Collection[int] = ()
+    """WebSocket close codes of its own, counted each by itself."""
     make_socket: MakeSocket = open_listener
     """Opens the public listening socket."""
 
@@ -70,7 +72,7 @@ class Service:
         for app in (self.public, self.internal):
             app.include_router(health_routes(self.readiness.waiting_for))
         self.internal.include_router(metrics_route({self.name: self.registry}))
-        metrics = HttpMetrics(self.registry)
+        metrics = HttpMetrics(self.registry, self.close_codes)
         for app in (self.public, self.internal):
             app.add_middleware(RequestTelemetry, metrics=metrics)
 

@@ -6,8 +6,7 @@ that lies before it and for nothing else.
 """
 
 import asyncio
-import inspect
-from collections.abc import Awaitable, Callable, Collection, ItemsView
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -25,7 +24,7 @@ FRESH_US = 4 * MICROSECONDS
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
-OnChange = Callable[[Collection[str]], Awaitable[None] | None]
+OnChange = Callable[[Collection[str]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +99,6 @@ class StateCopy(Generic[T]):
         entry = self._entries.get(key)
         return 0 if entry is None else entry.version
 
-    def items(self) -> ItemsView[str, T]:
-        """Every readable key with its value."""
-        return {key: entry.value for key, entry in self._entries.items() if entry.value is not None}.items()
-
     def is_fresh(self, *, skew_us: int) -> bool:
         """Whether what was read can be relied on now.
 
@@ -173,9 +168,7 @@ async def follow_state(
         batch = await reader.read_to_end()
         while True:
             changed = {key for record in batch if (key := copy.apply(record)) is not None}
-            answer = on_change(changed)
-            if inspect.isawaitable(answer):
-                await answer
+            on_change(changed)
             if caught_up is not None:
                 caught_up.set()
             batch = await reader.read()

@@ -16,12 +16,14 @@ from feedgate_access_policy.refusals import (
     NotPendingError,
     UnexpectedEvidenceError,
 )
+from feedgate_kit.bus.ports import TooLargeError
 from feedgate_kit.problems import ErrorTable, Problem
 
 ERRORS: Final[ErrorTable] = {
     NotFoundError: (404, "not-found"),
     NotPendingError: (409, "request-not-pending"),
     PseudonymTakenError: (409, "pseudonym-taken"),
+    TooLargeError: (409, "record-too-large"),
 }
 
 

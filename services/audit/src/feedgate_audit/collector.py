@@ -8,10 +8,10 @@ from feedgate_audit.facts import Fact, fact_of
 from feedgate_audit.metrics import AuditMetrics
 from feedgate_audit.store import AuditStore
 from feedgate_kit.bus.events import dead_letter
-from feedgate_kit.bus.ports import Bus, EventLog
+from feedgate_kit.bus.ports import Bus, EventConsumer, EventLog
 from feedgate_kit.bus.record import StoredRecord
 from feedgate_kit.clock import MICROSECONDS
-from feedgate_kit.errors import UnreadableRecordError
+from feedgate_kit.errors import BusError, UnreadableRecordError
 from feedgate_kit.topics import DECISION_EVENTS, audit_events, dead_letters
 
 GROUP = "audit"
@@ -26,7 +26,10 @@ logger = structlog.get_logger(__name__)
 
 
 class Collector:
-    """Takes one topic's facts, in batches as the bus gives them."""
+    """Takes one topic's facts, in batches as the bus gives them: one transaction on the chain each.
+
+    Hence not the kit's loop, which handles one record after the other.
+    """
 
     def __init__(self, bus: Bus, store: AuditStore, metrics: AuditMetrics, topic: str) -> None:
         self.bus = bus
@@ -41,9 +44,19 @@ class Collector:
             while True:
                 batch = await consumer.read()
                 await self.collect(batch)
-                await consumer.commit()
+                await self._commit(consumer)
         finally:
             await consumer.close()
+
+    async def _commit(self, consumer: EventConsumer) -> None:
+        try:
+            await consumer.commit()
+        except BusError as error:
+            if not error.retriable:
+                raise
+            logger.warning(
+                "progress not committed; facts will come again", topic=self.topic, cause=str(error)
+            )
 
     async def collect(self, batch: Sequence[StoredRecord]) -> None:
         """Add a batch to the chain in one transaction; what is no fact goes to the dead letters."""

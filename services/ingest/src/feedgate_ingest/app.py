@@ -14,7 +14,6 @@ from feedgate_contracts.camera.v1.camera_pb2 import CameraState
 from feedgate_ingest.adapters.beating import beating
 from feedgate_ingest.adapters.pyav_camera import PyAvCamera, PyAvTimeouts
 from feedgate_ingest.adapters.registry_vault import RegistryVault
-from feedgate_ingest.adapters.system_resolver import SystemResolver
 from feedgate_ingest.adapters.wire import decode_demand, state_record, state_version, taken_back, unit_record
 from feedgate_ingest.arrival import Pulse
 from feedgate_ingest.board import Board
@@ -29,6 +28,7 @@ from feedgate_kit.bus.ports import Bus
 from feedgate_kit.clock import MICROSECONDS, Clock
 from feedgate_kit.errors import BusError
 from feedgate_kit.identity import TokenVerifier
+from feedgate_kit.resolver import SystemResolver
 from feedgate_kit.service import Readiness, Service, create_internal_app, create_public_app
 from feedgate_kit.state_copy import StateCopy, follow_state, protobuf_decoder
 from feedgate_kit.supervise import background

@@ -47,6 +47,7 @@ def create_app(settings: RegistrySettings, ports: RegistryPorts) -> Service:
         pools=ports.pools,
         jurisdictions=ports.jurisdictions,
         most_authorisations=settings.most_authorisations,
+        acted=metrics.acted,
     )
     handover = SourceHandover(database=ports.database, outbox=outbox, clock=ports.clock, pools=ports.pools)
     record = OwnerRecord(ports.database, ports.clock)

@@ -13,7 +13,8 @@ class RegistryMetrics:
         """Put every metric on `registry`."""
         self.acts = Counter(
             "registry_owner_acts_total",
-            "Owners' acts put on record. A burst of `withdraw` or `pause`: ask what owners were told.",
+            "Owners' acts put on record; a repeat that changes nothing is none."
+            " A burst of `withdraw` or `pause`: ask what owners were told.",
             ["act"],
             registry=registry,
         )
@@ -59,9 +60,12 @@ class RegistryMetrics:
             registry=registry,
         )
 
-    def stopped(self, act: str, duration_s: float) -> None:
-        """An owner stopped something, and it took this long to be on record."""
+    def acted(self, act: str) -> None:
+        """An owner's act is on record."""
         self.acts.labels(act).inc()
+
+    def stopped(self, duration_s: float) -> None:
+        """An owner asked to stop something, and this much later that was on record."""
         self.stop_seconds.observe(duration_s)
 
     def heartbeat_sent(self, as_of_us: int) -> None:

@@ -11,6 +11,7 @@ from feedgate_kit.service import Readiness, Service, create_internal_app, create
 from feedgate_kit.supervise import background
 from feedgate_kit.topics import CAMERA_STATE, DEMAND_EVENTS, GRANT_STATE
 from feedgate_relay.admission import Limits
+from feedgate_relay.close_codes import CloseCode
 from feedgate_relay.connection import RelayWebSocketProtocol
 from feedgate_relay.demand import Demand
 from feedgate_relay.doors import Doors
@@ -109,4 +110,5 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
         ),
         on_stopping=stop,
         ws_protocol=RelayWebSocketProtocol,
+        close_codes=frozenset(CloseCode),
     )

@@ -29,6 +29,12 @@ class RelayMetrics:
             ["reason"],
             registry=registry,
         )
+        self.units_missed = Counter(
+            "relay_units_missed",
+            "Access units that never came, by the gaps they left. Rising: the media topic drops, or this process "
+            "is so short of time that it falls behind what is kept.",
+            registry=registry,
+        )
         self.pictures_out = Counter(
             "relay_pictures_out",
             "Pictures handed to viewers' sockets, one for each viewer.",

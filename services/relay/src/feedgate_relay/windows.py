@@ -1,7 +1,7 @@
 """The right a view has now: its grant intersected with the owner's terms in force.
 
-Narrowing bites at once. Widening moves `terms.opens_at` and so never shows what
-was received before it. What is missing, unreadable or not understood denies.
+Narrowing bites at once. Terms are never widened: more is a new authorisation,
+whose `terms.opens_at` shows nothing received before it. What is missing, unreadable or not understood denies.
 """
 
 from dataclasses import dataclass
@@ -164,6 +164,9 @@ def _terms_in_force(
         raise _stopped(refusal) if read_past_grant else _not_known(Reason.RECORD_UNREAD)
     assert terms is not None
     if not (terms.HasField("opens_at") and terms.HasField("expires_at")):
+        raise _not_known(Reason.RECORD_UNREADABLE)
+    if terms.HasField("caps"):
+        # Registry writes none yet; from one that does, they hold before this relay knows how to keep them.
         raise _not_known(Reason.RECORD_UNREADABLE)
     if terms.expires_at.ToMicroseconds() <= now_us:
         raise _stopped(Reason.AUTHORISATION_EXPIRED)

@@ -41,17 +41,17 @@ class KafkaBus:
         self._media_feeds: dict[str, KafkaMediaFeed] = {}
 
     async def start(self) -> None:
-        """Connect.
+        """Connect. Logs and feeds may be asked for before, and serve once it has.
 
         Raises:
-            BusError: Kafka cannot be reached; nothing is left open.
+            BusError: Kafka cannot be reached; no connection is left open, and this may be called again.
         """
         try:
             await self._control.start()
             await self._media.start()
             await self._edges.start()
         except BaseException:
-            await self.close()
+            await self._disconnect()  # not the ports: services hold them already
             raise
 
     def state_log(self, topic: str) -> KafkaStateLog:
@@ -80,4 +80,7 @@ class KafkaBus:
             *(log.close() for log in self._event_logs.values()),
             *(feed.close() for feed in self._media_feeds.values()),
         )
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
         await asyncio.gather(self._control.close(), self._media.close(), self._edges.close())
