@@ -208,6 +208,7 @@ async def test_the_notice_socket_waits_a_second_for_dark_which_is_put_on_record(
     watching = await live(stage)
     await stage.withdraw()
     assert watching.notices.ended is None
+    watching.view.hear('{"type":"dark","ms":3,"code":"camera_lost"}')  # of an earlier cover
     watching.view.hear('{"type":"dark","ms":27,"code":"stopped"}')
     watching.view.hear('{"type":"dark","ms":1,"code":"stopped"}')
     assert watching.notices.ended is not None

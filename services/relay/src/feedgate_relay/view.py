@@ -228,8 +228,7 @@ class View:
             case "ticket" if self.ended:
                 pass
             case "dark" if type(message.get("ms")) is int and message["ms"] >= 0:
-                self._darkness.acknowledge(message["ms"])
-                if self.ended:
+                if self._darkness.acknowledge(message["ms"], message.get("code")) and self.ended:
                     self._notices.end(self.end_reason)
             case "hidden":
                 self.delivery.hidden = True
@@ -349,7 +348,7 @@ class View:
 
     def _cover_waiting(self) -> None:
         interval_s = self.hub.keyframe_interval_s
-        more = "" if interval_s is None else f" They come every {interval_s:.1f} s."
+        more = "" if interval_s is None else f" Keyframes come every {interval_s:.1f} s."
         why = Reason.VIEWER_TOO_SLOW if self.delivery.blocked else self.delivery.last_refusal
         self._cover(NOTICE_CODE_WAITING_FOR_KEYFRAME, why or Reason.NO_KEYFRAME, more)
 
