@@ -39,9 +39,14 @@ JVM = (
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     *("--add-opens=java.base/java.util=ALL-UNNAMED", "--add-opens=java.base/java.lang=ALL-UNNAMED"),
-    *("--add-opens=java.base/java.util.concurrent=ALL-UNNAMED", "--add-opens=java.base/java.security=ALL-UNNAMED"),
-    "-Djava.util.concurrent.ForkJoinPool.common.threadFactory="
-    "io.quarkus.bootstrap.forkjoin.QuarkusForkJoinWorkerThreadFactory",
+    *(
+        "--add-opens=java.base/java.util.concurrent=ALL-UNNAMED",
+        "--add-opens=java.base/java.security=ALL-UNNAMED",
+    ),
+    (
+        "-Djava.util.concurrent.ForkJoinPool.common.threadFactory="
+        "io.quarkus.bootstrap.forkjoin.QuarkusForkJoinWorkerThreadFactory"
+    ),
 )
 """As `kc.sh` has it, which is left out: it may start Java as a child that would outlive it."""
 
@@ -118,9 +123,7 @@ class KeycloakServer:
     def issuers(self) -> list[IssuerConfig]:
         """What a service needs to believe these realms."""
         return [
-            IssuerConfig(
-                issuer=self.issuer(name), realm=realm, agency=AGENCY if realm == "agency" else None
-            )
+            IssuerConfig(issuer=self.issuer(name), realm=realm, agency=AGENCY if realm == "agency" else None)
             for name, realm in REALMS.items()
         ]
 
@@ -151,7 +154,9 @@ class KeycloakServer:
         answer = await self.password_token("master", "admin-cli", ADMIN, self._admin_password)
         token = answer.raise_for_status().json()["access_token"]
         async with httpx.AsyncClient(
-            base_url=f"{self.origin}/admin/realms", trust_env=False, headers={"authorization": f"Bearer {token}"}
+            base_url=f"{self.origin}/admin/realms",
+            trust_env=False,
+            headers={"authorization": f"Bearer {token}"},
         ) as http:
             answer = (await http.request(method, path, json=content)).raise_for_status()
         return answer.json() if answer.content else None
@@ -245,7 +250,9 @@ class SignIn:
         for name in fields:
             if f'name="{name}"' not in self.page.text:
                 raise SignInError(f"no field `{name}` in {re.findall('name=.([A-Za-z-]+)', self.page.text)}")
-        hidden = dict(re.findall(r'<input type="hidden"[^>]*name="([^"]+)"[^>]*value="([^"]*)"', self.page.text))
+        hidden = dict(
+            re.findall(r'<input type="hidden"[^>]*name="([^"]+)"[^>]*value="([^"]*)"', self.page.text)
+        )
         return await self._visit("POST", html.unescape(form[1]), data={**hidden, **fields})
 
     async def _visit(self, method: str, url: str, **content: Any) -> httpx.Response:

@@ -10,7 +10,9 @@ from feedgate_tools.keycloak.realms import plans, realm_file
 
 def write(
     folder: Annotated[Path, typer.Argument(help="Gets `realms/`, and `demo/` with users for a demo.")],
-    agency: Annotated[str, typer.Option(help="Id of the agency, as the agencies file has it.")] = "metro-police",
+    agency: Annotated[
+        str, typer.Option(help="Id of the agency, as the agencies file has it.")
+    ] = "metro-police",
 ) -> None:
     """Write a file per realm, for Keycloak's import."""
     for name, demo in (("realms", False), ("demo", True)):

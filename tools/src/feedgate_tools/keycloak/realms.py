@@ -206,7 +206,7 @@ def _sign_in(*, demo: bool) -> Json:
     levels = [
         _flow(
             f"sign in: {name}",
-            _step(f"conditional-level-of-authentication", "REQUIRED", authenticatorConfig=f"level {name}"),
+            _step("conditional-level-of-authentication", "REQUIRED", authenticatorConfig=f"level {name}"),
             _step(steps[name], "REQUIRED"),
         )
         for name in LEVELS
@@ -214,12 +214,20 @@ def _sign_in(*, demo: bool) -> Json:
     by_program = ["direct-grant-validate-username", "direct-grant-validate-password"]
     return {
         "authenticationFlows": [
-            _flow("sign in", _step("auth-cookie", "ALTERNATIVE"), _subflow("sign in: forms", "ALTERNATIVE"), top=True),
+            _flow(
+                "sign in",
+                _step("auth-cookie", "ALTERNATIVE"),
+                _subflow("sign in: forms", "ALTERNATIVE"),
+                top=True,
+            ),
             _flow("sign in: forms", *(_subflow(f"sign in: {name}", "CONDITIONAL") for name in LEVELS)),
             *levels,
             _flow(
                 "by program",
-                *(_step(name, "REQUIRED") for name in (by_program if demo else ["deny-access-authenticator"])),
+                *(
+                    _step(name, "REQUIRED")
+                    for name in (by_program if demo else ["deny-access-authenticator"])
+                ),
                 top=True,
             ),
         ],
@@ -258,4 +266,9 @@ def _step(authenticator: str, requirement: str, **further: str) -> Json:
 
 
 def _subflow(alias: str, requirement: str) -> Json:
-    return {"flowAlias": alias, "authenticatorFlow": True, "requirement": requirement, "userSetupAllowed": False}
+    return {
+        "flowAlias": alias,
+        "authenticatorFlow": True,
+        "requirement": requirement,
+        "userSetupAllowed": False,
+    }
