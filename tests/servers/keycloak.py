@@ -109,7 +109,7 @@ class KeycloakServer:
     def start(self) -> None:
         """Return when it answers for every realm."""
         self.process.start()
-        self.process.wait_until(self._answers, timeout_s=110.0)
+        self.process.wait_until(self._answers, timeout_s=180.0)
 
     def end(self) -> None:
         # Its data are thrown away, so a tidy shutdown buys nothing.

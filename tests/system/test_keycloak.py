@@ -35,6 +35,8 @@ from tests.servers.keycloak import (
     SignIn,
 )
 
+pytestmark = pytest.mark.timeout(240)  # whoever asks first waits for Keycloak to start
+
 CAMERA = "rtsp://127.0.0.1:554/never-called"
 POOL = "local"
 

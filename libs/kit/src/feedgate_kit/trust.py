@@ -1,6 +1,7 @@
 """Whose TLS certificates count, and until when."""
 
 import ssl
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -36,6 +37,33 @@ def load_trust(ca_file: Path | None, setting: str) -> Trust:
     context = httpx.create_ssl_context()
     context.load_verify_locations(cafile=ca_file)
     return context
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCertificate:
+    """What a listening port proves itself with."""
+
+    certificate_file: Path
+    key_file: Path
+
+
+def load_server_certificate(
+    certificate_file: Path, key_file: Path, certificate_setting: str, key_setting: str
+) -> ServerCertificate:
+    """A certificate and its key, tried.
+
+    Raises:
+        CertificateError: the certificate is not in date, or the key is not its own.
+    """
+    not_after(certificate_file, certificate_setting)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate_file, key_file)
+    except OSError as error:  # of which ssl's own are
+        seen = "not the certificate's key" if isinstance(error, ssl.SSLError) else error.strerror
+        raise CertificateError(
+            f"{key_setting}: saw `{key_file}` ({seen}); allowed: the private key of {certificate_setting}, PEM"
+        ) from error
+    return ServerCertificate(certificate_file, key_file)
 
 
 def not_after(file: Path, setting: str, now: datetime | None = None) -> datetime:

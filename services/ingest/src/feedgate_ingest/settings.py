@@ -1,6 +1,7 @@
 """Every setting of ingest. Environment variables begin with `FEEDGATE_INGEST_`."""
 
 import socket
+from collections.abc import Mapping
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -50,6 +51,9 @@ class IngestSettings(CallerSettings):
     def _are_networks(cls, networks: list[str]) -> list[str]:
         parse_networks(networks)
         return networks
+
+    def called_urls(self) -> Mapping[str, str]:
+        return {**super().called_urls(), self.setting_name("registry_url"): self.registry_url}
 
     def load_own_networks(self) -> tuple[Network, ...]:
         return parse_networks(self.own_networks)

@@ -95,10 +95,11 @@ function stateChanged(state) {
   find("cover-title").textContent = title;
   find("cover-text").textContent = text;
   const isOver = state === "stopped" || state === "refused";
-  find("pause").disabled = isOver;
-  find("again").disabled = !isOver;
+  const owns = Boolean(session?.owner_token);
+  find("pause").disabled = isOver || !owns;
+  find("again").disabled = !isOver || person !== null; // the demo's own people begin again
   const hadFocus = document.activeElement === find("stop") || document.activeElement === document.body;
-  find("stop").disabled = isOver || stopAskedAt !== null;
+  find("stop").disabled = isOver || stopAskedAt !== null || !owns;
   if (isOver && hadFocus) find("again").focus(); // a disabled button would lose it
   if (state === "stopped") afterStop();
 }
@@ -118,12 +119,22 @@ async function stop() {
   stopAskedAt = performance.now();
   sayMeasured("Stopping…");
   try {
-    await call("POST", `/registry/v1/authorisations/${session.authorisation_id}/withdraw`, session.owner_token);
+    const path = `/registry/v1/authorisations/${session.authorisation_id}/withdraw`;
+    const stopped = await call("POST", path, session.owner_token);
+    if (player === null) stoppedUnseen(stopped);
   } catch (error) {
     stopAskedAt = null;
     find("stop").disabled = false;
     sayFailed("Not stopped", error);
   }
+}
+
+// The owner alone sees no tile that goes dark.
+function stoppedUnseen(stopped) {
+  stopAskedAt = null;
+  find("pause").disabled = true;
+  sayMeasured(localTimes(`Stopped. Nobody sees anything after ${stopped.dark_no_later_than}.`));
+  setTimeout(readLedger, LEDGER_AFTER_MS);
 }
 
 function afterStop() {
@@ -272,9 +283,10 @@ async function enterAsOwner() {
 }
 
 async function enterAsOperator() {
-  const [grant] = (await call("GET", "/access-policy/v1/grants?phase=open", session.operator_token)).items;
+  const open = await call("GET", "/access-policy/v1/grants?phase=open", session.operator_token);
+  const grant = open.items.find((one) => one.names_you);
   if (grant === undefined) {
-    cover("No grant", "Nothing is open for your agency.");
+    cover("No grant", "No open grant names you.");
     return;
   }
   session.grant_id = grant.id;
