@@ -76,7 +76,10 @@ def _plain_database(settings: ServiceSettings) -> Iterator[str]:
     parts = urlsplit(settings.database_url.get_secret_value())
     if parts.scheme.startswith("sqlite") or _is_near(settings, parts.hostname or ""):
         return
-    asked = parse_qs(parts.query).get("ssl", ["nothing"])[-1]
+    query = parse_qs(parts.query)
+    if not parts.hostname and query.get("host", ["/"])[-1].startswith("/"):
+        return  # a socket of this machine's file system
+    asked = query.get("ssl", ["nothing"])[-1]
     if asked not in ENCRYPTED:
         yield (
             f"{settings.setting_name('database_url')}: the host `{parts.hostname}` would be spoken to without TLS"
