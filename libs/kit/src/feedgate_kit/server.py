@@ -17,11 +17,12 @@ from starlette.types import ASGIApp
 from feedgate_kit.dangers import refuse_dangers
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.listening import Address, Listen, address_of, open_listener
+from feedgate_kit.metrics import show_certificates
 from feedgate_kit.redaction import redact_text
-from feedgate_kit.service import Lifespan, MakeSocket, WebSocketProtocol
+from feedgate_kit.service import Lifespan, MakeSocket, Service, WebSocketProtocol
 from feedgate_kit.settings import ServiceSettings, load_settings
 from feedgate_kit.telemetry import configure_logging
-from feedgate_kit.trust import ServerCertificate
+from feedgate_kit.trust import ServerCertificate, not_after
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -166,8 +167,14 @@ def run(kind: type[S], build: Callable[[S], Servable]) -> int:
 
 
 async def _serve_built(settings: S, build: Callable[[S], Servable]) -> None:
+    service = build(settings)
+    if isinstance(service, Service):
+        show_certificates(
+            service.registry,
+            {name: not_after(file, name).timestamp() for name, file in settings.certificate_files().items()},
+        )
     await serve(
-        build(settings),
+        service,
         settings.public_listen,
         settings.internal_listen,
         shutdown_s=settings.shutdown_s,
