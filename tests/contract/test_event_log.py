@@ -142,6 +142,43 @@ async def test_a_tail_goes_on_after_the_position_it_is_given(bus: Bus, back: Bac
         assert versions == sorted(versions)
 
 
+async def test_the_end_is_where_a_tail_begins_that_gives_exactly_what_is_appended_since(
+    bus: Bus, back: Back
+) -> None:
+    log = bus.event_log(back.events)
+    nowhere_yet = await log.end()
+    await append_all(log, 1, 2, key="camera-a")
+    await append_all(log, 3, key="camera-b")
+    end = await log.end()
+    await append_all(log, 4, 5, key="camera-a")
+    await append_all(log, 6, key="camera-b")
+    async with aclosing(log.tail(end)) as tail:
+        since = await take(tail, 3)
+        await append_all(log, 7, key="camera-b")
+        since += await take(tail, 1)
+    assert (sorted(of(since)), of(since)[-1]) == ([4, 5, 6, 7], 7)
+    async with aclosing(log.tail(nowhere_yet)) as tail:
+        assert sorted(of(await take(tail, 7))) == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_an_end_is_still_one_for_the_next_process(back: Back) -> None:
+    if not back.lasting:
+        return  # kept in memory on purpose
+    log = back.bus.event_log(back.events)
+    nowhere_yet = await log.end()
+    await back.reopen()
+    log = back.bus.event_log(back.events)
+    assert await log.end() == nowhere_yet
+    await append_all(log, 1)
+    end = await log.end()
+    await back.reopen()
+    log = back.bus.event_log(back.events)
+    await append_all(log, 2)
+    for position, wanted in ((nowhere_yet, [1, 2]), (end, [2])):
+        async with aclosing(log.tail(position)) as tail:
+            assert of(await take(tail, len(wanted))) == wanted
+
+
 async def test_a_tail_without_a_position_gives_new_records_only(bus: Bus, back: Back) -> None:
     log = bus.event_log(back.events)
     await append_all(log, 1)

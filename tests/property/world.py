@@ -511,6 +511,7 @@ class World:
             clock=self.clocks["registry"],
             intake=SourceIntake(_NoNames(), []),
             pools={"site": pool},
+            jurisdictions={"AR": None},
             most_authorisations=1_000,
         )
         await self.acts.open_account(OWNER, issuer="https://owners.example", subject="ana")

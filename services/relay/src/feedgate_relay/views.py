@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
@@ -77,6 +78,8 @@ class Views:
         self._by_camera: dict[str, dict[str, View]] = {}
         self._by_grant: dict[str, dict[str, View]] = {}
         self._by_secret: dict[str, View] = {}
+        self._ended: list[View] = []  # and told so, but not put away yet
+        self._telling = False
         self._ending: list[View] = []
         self._hubs: dict[str, tuple[StreamHub, asyncio.Task[None]]] = {}
         self._ending_tails: set[asyncio.Task[None]] = set()
@@ -135,7 +138,7 @@ class Views:
             clock=self._clock,
             limits=self._limits,
             metrics=self._metrics,
-            on_ended=self._ended,
+            on_ended=self._view_ended,
         )
         self._views[view_id] = view
         self._by_camera.setdefault(ticket.camera_id, {})[view_id] = view
@@ -184,8 +187,9 @@ class Views:
 
     def check(self) -> None:
         """What time alone changes."""
-        for view in list(self._views.values()):
-            view.check()
+        with self._told_first():
+            for view in list(self._views.values()):
+                view.check()
         self._ending = [view for view in self._ending if not view.close_when_due()]
         if self._states.fresh():  # a clock that stepped ahead, and back, must not make used tickets good
             self._used.forget_expired(self._clock.now_us())
@@ -199,8 +203,9 @@ class Views:
 
     def lease(self) -> None:
         """Tell every page that what it was told still holds."""
-        for view in list(self._views.values()):
-            view.lease()
+        with self._told_first():
+            for view in list(self._views.values()):
+                view.lease()
 
     async def run_checks(self) -> None:
         """Check a few times a second until cancelled."""
@@ -219,8 +224,9 @@ class Views:
     def stop(self) -> None:
         """The process is stopping: end every view, with a notice. No further one opens."""
         self._closed = True
-        for view in list(self._views.values()):
-            view.end(NOTICE_CODE_VIEW_ENDED, Reason.RELAY_STOPPING)
+        with self._told_first():
+            for view in list(self._views.values()):
+                view.end(NOTICE_CODE_VIEW_ENDED, Reason.RELAY_STOPPING)
 
     async def close(self) -> None:
         """Let go of what is left: the bus is closed after this, so no media tail may be open."""
@@ -273,13 +279,37 @@ class Views:
         index: dict[str, dict[str, View]],
         copy: CommittedCopy[CameraState] | CommittedCopy[GrantState],
     ) -> None:
-        for key in keys:
-            committed_at_us = copy.committed_at_us(key)
-            for view in list(index.get(key, {}).values()):
-                view.records_changed(committed_at_us)
+        with self._told_first():
+            for key in keys:
+                committed_at_us = copy.committed_at_us(key)
+                for view in list(index.get(key, {}).values()):
+                    view.records_changed(committed_at_us)
         self.on_change()
 
-    def _ended(self, view: View) -> None:
+    @contextmanager
+    def _told_first(self) -> Iterator[None]:
+        """Views that end in here are put away when all of them have been told: no notice waits for counting."""
+        self._telling = True
+        try:
+            yield
+        finally:
+            self._telling = False
+            self._put_ended_away()
+
+    def _view_ended(self, view: View) -> None:
+        self._ended.append(view)
+        if not self._telling:
+            self._put_ended_away()
+
+    def _put_ended_away(self) -> None:
+        ended, self._ended = self._ended, []
+        for view in ended:
+            self._put_away(view)
+        if ended:
+            self._metrics.views_open.set(len(self._views))
+            self.on_change()
+
+    def _put_away(self, view: View) -> None:
         del self._views[view.view_id]
         for index, key in ((self._by_camera, view.ticket.camera_id), (self._by_grant, view.ticket.grant_id)):
             del index[key][view.view_id]
@@ -297,9 +327,7 @@ class Views:
             task.add_done_callback(self._ending_tails.discard)
             task.cancel()
         self._ending.append(view)
-        self._metrics.views_open.set(len(self._views))
         self._metrics.views_ended.labels(self._metrics.count_reason(view.end_reason)).inc()
-        self.on_change()
 
     def _hub(self, stream: str) -> StreamHub:
         known = self._hubs.get(stream)

@@ -148,6 +148,10 @@ class EmbeddedEventLog:
         members.append(consumer)
         return consumer
 
+    async def end(self) -> str:
+        await self._shelf.open()
+        return str(self._shelf.end)
+
     async def tail(self, after: str | None) -> AsyncGenerator[StoredRecord, None]:
         await self._shelf.open()
         cursor = _Cursor(self._shelf, after=self._shelf.end if after is None else await self._place(after))

@@ -219,6 +219,10 @@ class FaultyEventLog:
         self._consumers.append(consumer)
         return consumer
 
+    async def end(self) -> str:
+        await self._lane.ask(f"asking where `{self._topic}` ends")
+        return await self._inner.end()
+
     async def tail(self, after: str | None) -> AsyncGenerator[StoredRecord, None]:
         await self._lane.ask(f"opening `{self._topic}`")
         passage = _Passage[StoredRecord](self._lane)

@@ -59,10 +59,11 @@ class KafkaEventLog:
         self._readers = {opened.poller, *(known for known in self._readers if not known.closed)}
         return opened
 
+    async def end(self) -> str:
+        return written(await self._edges.ends(await self._partitions()))
+
     async def tail(self, after: str | None) -> AsyncGenerator[StoredRecord, None]:
-        name = self._topic.name
-        count = await self._control.partitions(name)
-        partitions = [TopicPartition(name, number) for number in range(count)]
+        partitions = await self._partitions()
         if after is None:
             places = await self._edges.ends(partitions)
         else:
@@ -86,6 +87,10 @@ class KafkaEventLog:
 
     async def close(self) -> None:
         await asyncio.gather(*(reader.close() for reader in self._readers))
+
+    async def _partitions(self) -> list[TopicPartition]:
+        name = self._topic.name
+        return [TopicPartition(name, number) for number in range(await self._control.partitions(name))]
 
     async def _poll_tail(self, poller: Poller) -> Mapping[TopicPartition, list[ConsumerRecord]]:
         try:

@@ -86,6 +86,13 @@ class EventLog(Protocol):
         """A member of `group`, which starts at the log's first record where it has committed nothing."""
         ...
 
+    async def end(self) -> str:
+        """The position after every record that is in the log now; also of a log that never had one.
+
+        A tail that begins there gives exactly what is appended from now on.
+        """
+        ...
+
     def tail(self, after: str | None) -> AsyncGenerator[StoredRecord, None]:
         """Records after the position `after`, then new ones as they come. Close it: `aclosing`.
 
