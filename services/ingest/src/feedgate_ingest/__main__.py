@@ -25,8 +25,8 @@ def build(settings: IngestSettings) -> Service:
         raise SettingsError(f"{settings.setting_name(missing)} is not set; sources are fetched with a token")
     clock = SystemClock()
     bus = KafkaBus(
-        # One worker per pool: back under its name in time, it keeps its partitions.
-        KafkaSettings(bootstrap=settings.kafka_bootstrap, member=f"ingest-{settings.pool}"),
+        # Back under its name in time, a worker keeps its cameras.
+        KafkaSettings(bootstrap=settings.kafka_bootstrap, member=settings.worker_id),
         clock,
     )
     token = ClientCredentials(
