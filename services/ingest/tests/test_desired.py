@@ -71,4 +71,7 @@ def test_what_is_no_stream_is_passed_over(name: str) -> None:
 
 
 def test_a_camera_of_another_worker_appears_nowhere() -> None:
-    assert desired(["cam/original"], {"cam": camera()}.get, set().__contains__, is_fresh=True, pool="yard") == Desired()
+    assert (
+        desired(["cam/original"], {"cam": camera()}.get, set().__contains__, is_fresh=True, pool="yard")
+        == Desired()
+    )

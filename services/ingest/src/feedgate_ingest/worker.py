@@ -117,9 +117,9 @@ class Worker:
         self.share = share
         self.settle()
         self.was_given.set()
-        await asyncio.gather(
-            *(task for name, task in self._ending.items() if not self.has(name)), return_exceptions=True
-        )
+        closing = [task for name, task in self._ending.items() if not self.has(name)]
+        if closing:
+            await asyncio.wait(closing)  # which leaves them be if this call is cancelled
 
     async def take_demand(self, message: StreamDemanded) -> None:
         """A relay spoke."""

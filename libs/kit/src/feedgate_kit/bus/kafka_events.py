@@ -70,9 +70,7 @@ class KafkaEventLog:
             assignor = handover_assignor()
             consumer = consumer_of(self._settings, partition_assignment_strategy=(assignor,), **options)
             await start(consumer, self._settings)
-            holding = GroupMember(
-                consumer, assignor, self._settings, tenure, self._clock, partitions=count
-            )
+            holding = GroupMember(consumer, assignor, self._settings, tenure, self._clock, partitions=count)
         opened = KafkaConsumer(Poller(consumer, self._settings), self._settings, holding)
         consumer.subscribe([self._topic.name], listener=opened.partitions)
         self._readers = {opened.poller, *(known for known in self._readers if not known.closed)}
@@ -139,9 +137,7 @@ class KafkaEventLog:
 class KafkaConsumer:
     """One member of a consumer group."""
 
-    def __init__(
-        self, poller: Poller, settings: KafkaSettings, holding: GroupMember | None = None
-    ) -> None:
+    def __init__(self, poller: Poller, settings: KafkaSettings, holding: GroupMember | None = None) -> None:
         self.poller = poller
         self.partitions = _Partitions(holding)
         self._settings = settings

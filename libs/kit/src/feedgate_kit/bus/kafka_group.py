@@ -84,7 +84,7 @@ def free_for(
 
 
 class GroupMember:
-    """One member: tells its holder what it has, and knows for how long it can be sure of it."""
+    """One member, and the share it has: tells its holder, and knows for how long it can be sure of it."""
 
     def __init__(
         self,
@@ -106,32 +106,36 @@ class GroupMember:
             clock: of this host.
             partitions: of the topic.
         """
-        self.partitions = partitions
+        self.generation = 0
+        self._partitions = partitions
+        self._given: frozenset[int] = frozenset()
         self._consumer = consumer
         self._assignor = assignor
         self._settings = settings
         self._tenure = tenure
         self._clock = clock
         self._counts_until_s = float("-inf")  # monotonic
-        self._share: KafkaShare | None = None
         self._handing_over: asyncio.Task[None] | None = None
         self._watch_answers()
 
-    def is_certain_of(self, share: "KafkaShare") -> bool:
-        """Whether the group cannot have given that share to others without our knowing."""
-        return share is self._share and self._clock.monotonic_s() < self._counts_until_s
+    def covers(self, key: str) -> bool:
+        """As a share says; true only while the group cannot have forgotten us."""
+        return (
+            self._clock.monotonic_s() < self._counts_until_s
+            and _partition_of(key, self._partitions) in self._given
+        )
 
     async def was_given(self, assigned: Collection[TopicPartition]) -> None:
         """A round of the group has ended."""
-        generation = self._consumer._coordinator.generation  # noqa: SLF001 - aiokafka tells it nowhere else
-        share = self._share = KafkaShare(self, generation, frozenset(each.partition for each in assigned))
-        self._assignor.generation = generation
+        self.generation = self._consumer._coordinator.generation  # noqa: SLF001 - told nowhere else
+        self._given = frozenset(each.partition for each in assigned)
+        self._assignor.generation = self.generation
         self._assignor.held |= frozenset(assigned)
-        await self._go_back(assigned)
         self._end_handover()
         self._handing_over = asyncio.create_task(
-            self._hand_over(share, frozenset(assigned)), name="hand over partitions"
+            self._hand_over(frozenset(assigned)), name="hand over partitions"
         )
+        await self._go_back(assigned)
 
     async def close(self) -> None:
         """A member without a name of its own leaves at once; one with a name stays until it times out."""
@@ -139,13 +143,13 @@ class GroupMember:
         if self._settings.member is None:
             self._counts_until_s = float("-inf")
 
-    async def _hand_over(self, share: "KafkaShare", assigned: frozenset[TopicPartition]) -> None:
+    async def _hand_over(self, assigned: frozenset[TopicPartition]) -> None:
         """Let go of what is no longer ours; where there was anything, ask for the round that gives it away."""
-        await self._tenure.holder.hold(share)
+        await self._tenure.holder.hold(self)
         lost = self._assignor.held - assigned
         self._assignor.held = assigned
         if lost:
-            _log.info("partitions let go", partitions=len(lost), generation=share.generation)
+            _log.info("partitions let go", partitions=len(lost), generation=self.generation)
             self._consumer._coordinator.request_rejoin()  # noqa: SLF001 - aiokafka has no other way
 
     def _end_handover(self) -> None:
@@ -185,20 +189,6 @@ class GroupMember:
             return answer
 
         coordinator._send_req = ask_and_note  # noqa: SLF001 - see above
-
-
-class KafkaShare:
-    """The partitions a member has since one round of its group."""
-
-    def __init__(self, member: GroupMember, generation: int, partitions: frozenset[int]) -> None:
-        self.generation = generation
-        self._member = member
-        self._partitions = partitions
-
-    def covers(self, key: str) -> bool:
-        return (
-            self._member.is_certain_of(self) and _partition_of(key, self._member.partitions) in self._partitions
-        )
 
 
 def _by_topic(partitions: Collection[TopicPartition]) -> dict[str, list[int]]:

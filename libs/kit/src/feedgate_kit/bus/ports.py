@@ -61,11 +61,11 @@ class StateLog(Protocol):
 
 
 class Share(Protocol):
-    """What a group has given to one of its members."""
+    """What a group has given to one of its members, as it is at this moment."""
 
     @property
     def generation(self) -> int:
-        """Of the group: it grows whenever the group divides its records anew."""
+        """Of the group, when it last gave this member something: it grows with every new division."""
         ...
 
     def covers(self, key: str) -> bool:
@@ -80,10 +80,10 @@ class Holder(Protocol):
     """Who uses what a group gives to its member, and nothing else."""
 
     async def hold(self, share: Share) -> None:
-        """From now on `share` counts, and no earlier one.
+        """The share is another one now.
 
         Return once everything it does not cover is let go of: only then is that given to another
-        member. A later call may come meanwhile; it replaces this one.
+        member. At the next change this call is cancelled, and another one made.
         """
         ...
 
