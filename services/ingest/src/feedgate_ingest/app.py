@@ -125,10 +125,10 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
             "take back feed states": take_back,
         }
         with beating(ports.pulse):
-            async with background(tasks, clock):
-                # Ends first: cameras are hung up before the group is left.
-                async with background({"keep streams connected": worker.run}, clock):
-                    yield
+            # The worker ends first: cameras are hung up before their group is left.
+            last_to_end = background(tasks, clock)
+            async with last_to_end, background({"keep streams connected": worker.run}, clock):
+                yield
             await _send_last_words(board)
 
     verifier = TokenVerifier([], clock)  # nobody logs in here
