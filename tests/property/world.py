@@ -47,6 +47,7 @@ from feedgate_registry.pools import Pool
 from feedgate_registry.tables import METADATA, OUTBOX
 from feedgate_relay.admission import Limits
 from feedgate_relay.metrics import RelayMetrics
+from feedgate_relay.name import Name
 from feedgate_relay.outgoing import Outgoing
 from feedgate_relay.redemption import Redemptions
 from feedgate_relay.states import States
@@ -442,7 +443,7 @@ class World:
         self.states = States(self.relay_bus, clock, LIMITS, metrics)
         self.judge.read_version = lambda _: self.states.cameras.version(self.camera_id)
         self.outgoing = Outgoing(self.relay_bus.event_log, metrics)
-        self.redemptions = Redemptions(self.relay_bus, clock, "relay-1")
+        self.redemptions = Redemptions(self.relay_bus, clock, Name("relay-1"))
         self.views = Views(
             bus=self.relay_bus,
             clock=clock,

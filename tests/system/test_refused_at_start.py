@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -13,8 +14,10 @@ import pytest
 from feedgate.service_databases import migrate_service
 from feedgate_kit.database import Database
 from feedgate_kit.migration import NewerSchemaError, migrate
+from feedgate_kit.topics import apply_topics, load_topics
 from feedgate_kit.trust import load_trust
 from tests.servers.certificates import CertificateAuthority
+from tests.servers.kafka import KafkaBroker
 from tests.servers.ports import free_port
 from tests.servers.postgres import PostgresServer, SeparatedDatabase
 from tests.servers.process import ServerProcess
@@ -146,3 +149,45 @@ def test_the_internal_port_speaks_tls_and_says_until_when(audit: dict[str, str],
         process.end()
     for setting in ("CA_FILE", "INTERNAL_CERTIFICATE_FILE"):
         assert f'tls_certificate_not_after_timestamp_seconds{{service="audit",setting="{setting}"}}' in page
+
+
+async def test_a_second_relay_of_one_name(kafka_broker: KafkaBroker, tmp_path: Path) -> None:
+    issuers = tmp_path / "issuers.yaml"
+    issuers.write_text(ISSUERS, encoding="utf-8")
+    await apply_topics(kafka_broker.bootstrap, load_topics(), ["metro-police"])
+    relays = [
+        ServerProcess(
+            f"relay {number}",
+            [sys.executable, "-m", "feedgate_relay"],
+            tmp_path / f"relay-{number}.log",
+            environment={
+                "FEEDGATE_RELAY_KAFKA_BOOTSTRAP": kafka_broker.bootstrap,
+                "FEEDGATE_RELAY_PUBLIC_PORT": "0",
+                "FEEDGATE_RELAY_INTERNAL_PORT": "0",
+                "FEEDGATE_RELAY_ISSUERS_FILE": str(issuers),
+                "FEEDGATE_RELAY_RELAY_ID": relay_id,
+                # Nobody answers there; a relay says its name all the same.
+                "FEEDGATE_RELAY_TOKEN_URL": f"http://127.0.0.1:{free_port()}/token",
+                "FEEDGATE_RELAY_CLIENT_SECRET": "of nobody",
+            },
+        )
+        for number, relay_id in enumerate(["relay-1", "relay-2", "relay-1"])
+    ]
+    try:
+        for relay in relays[:2]:
+            relay.start()
+            relay.wait_until(partial(has_said, relay, "the other relays know this one"), READY_S)
+        relays[2].start()
+        assert relays[2].wait(READY_S) == 2
+        assert (
+            relays[2].last_words(1).startswith("FEEDGATE_RELAY_RELAY_ID: another relay is `relay-1` already;")
+        )
+        assert has_said(relays[0], "another relay says this one's name")
+        assert [relay.running for relay in relays] == [True, True, False]
+    finally:
+        for relay in relays:
+            relay.end()
+
+
+def has_said(process: ServerProcess, words: str) -> bool:
+    return words in process.log.read_text(encoding="utf-8")

@@ -24,6 +24,7 @@ from feedgate_kit.topics import CAMERA_STATE, GRANT_STATE, audit_events, frame_e
 from feedgate_relay.admission import Limits
 from feedgate_relay.hub import StreamHub
 from feedgate_relay.metrics import RelayMetrics
+from feedgate_relay.name import Name
 from feedgate_relay.outgoing import Outgoing
 from feedgate_relay.redemption import Redemptions
 from feedgate_relay.states import States
@@ -159,7 +160,7 @@ class Stage:
         self.metrics = RelayMetrics(CollectorRegistry())
         self.states = States(bus, clock, limits, self.metrics)
         self.outgoing = Outgoing(bus.event_log, self.metrics)
-        self.redemptions = Redemptions(bus, clock, "relay-1")
+        self.redemptions = Redemptions(bus, clock, Name("relay-1"))
         self.views = Views(
             bus=bus,
             clock=clock,

@@ -14,6 +14,7 @@ from feedgate_kit.clock import MICROSECONDS
 from feedgate_kit.supervise import background
 from feedgate_kit.topics import TICKET_EVENTS, dead_letters
 from feedgate_relay import redemption
+from feedgate_relay.name import Name
 from feedgate_relay.reasons import Reason
 from feedgate_relay.redemption import Redemptions
 from feedgate_relay.ticket import LONGEST_LIFE_US, TicketError
@@ -25,7 +26,7 @@ CLOCK = SteppedClock()
 
 @asynccontextmanager
 async def listening(bus: Bus, relay_id: str) -> AsyncIterator[Redemptions]:
-    redemptions = Redemptions(bus, CLOCK, relay_id)
+    redemptions = Redemptions(bus, CLOCK, Name(relay_id))
     tasks = {"listen": redemptions.listen, "make heard": redemptions.make_heard}
     async with background(tasks, CLOCK), asyncio.timeout(10):
         while redemptions.heard_since_us is None:  # noqa: ASYNC110 - nobody tells

@@ -46,6 +46,8 @@ class Servable(Protocol):
     @property
     def on_stopping(self) -> Callable[[], None]: ...
     @property
+    def until_unfit(self) -> Callable[[], Coroutine[Any, Any, None]]: ...
+    @property
     def ws_protocol(self) -> WebSocketProtocol: ...
     @property
     def make_socket(self) -> MakeSocket: ...
@@ -114,14 +116,21 @@ async def serve(
     shutdown_s: float = 5.0,
     internal_tls: ServerCertificate | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, which also end a start under way; see `running`."""
+    """Serve until SIGTERM or SIGINT, which also end a start under way; see `running`.
+
+    Raises:
+        FeedgateError: the service must not go on; it was ended as by a signal.
+    """
     with stop_signals() as stopped:
         started = asyncio.Event()
+        unfit = asyncio.create_task(service.until_unfit(), name=f"{service.name} fit")
 
         async def live() -> None:
             async with running(service, public, internal, shutdown_s=shutdown_s, internal_tls=internal_tls):
                 started.set()
-                await stopped()
+                ended = asyncio.create_task(stopped())
+                await asyncio.wait({ended, unfit}, return_when=asyncio.FIRST_COMPLETED)
+                ended.cancel()
 
         life = asyncio.create_task(live(), name=f"life of {service.name}")
         signalled = asyncio.create_task(stopped(), name="stop signals")
@@ -129,7 +138,10 @@ async def serve(
             await asyncio.wait({life, signalled}, return_when=asyncio.FIRST_COMPLETED)
             if started.is_set():
                 await life  # ends by itself: lifespans see an ordinary end, no cancellation
+            if unfit.done():
+                await unfit
         finally:
+            unfit.cancel()
             signalled.cancel()
             life.cancel()
             with suppress(asyncio.CancelledError):

@@ -16,6 +16,7 @@ from feedgate_relay.demand import Demand
 from feedgate_relay.doors import Doors
 from feedgate_relay.events_api import EventStreams
 from feedgate_relay.metrics import RelayMetrics
+from feedgate_relay.name import Name
 from feedgate_relay.outgoing import Outgoing
 from feedgate_relay.player_routes import player_routes
 from feedgate_relay.ports import RelayPorts
@@ -40,7 +41,8 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
     states = States(ports.bus, clock, limits, metrics)
     metrics.watch_heartbeats(states.heartbeat_ages)
     outgoing = Outgoing(ports.bus.event_log, metrics)
-    redemptions = Redemptions(ports.bus, clock, settings.relay_id)
+    name = Name(settings.relay_id)
+    redemptions = Redemptions(ports.bus, clock, name)
     views = Views(
         bus=ports.bus,
         clock=clock,
@@ -117,5 +119,6 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
             }
         ),
         on_stopping=stop,
+        until_unfit=name.until_taken,
         ws_protocol=RelayWebSocketProtocol,
     )

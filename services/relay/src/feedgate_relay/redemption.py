@@ -21,6 +21,7 @@ from feedgate_kit.clock import Clock
 from feedgate_kit.errors import BusError, PositionError, UnreadableRecordError
 from feedgate_kit.ids import new_id
 from feedgate_kit.topics import TICKET_EVENTS, dead_letters
+from feedgate_relay.name import Claim, Name
 from feedgate_relay.reasons import Reason
 from feedgate_relay.ticket import LONGEST_LIFE_US, Ticket, TicketError
 
@@ -28,7 +29,7 @@ REDEEMED_WITHIN_S: Final = 2.0
 """A ticket whose turn is not known by then opens nothing; its bearer asks for another one."""
 MARKED_EVERY_S: Final = 0.25
 MARK: Final = "~relay"
-"""Key of the records by which a relay finds out that it hears."""
+"""Key of the records by which a relay says its name, and finds out that it hears."""
 
 logger = structlog.get_logger(__name__)
 
@@ -36,7 +37,7 @@ logger = structlog.get_logger(__name__)
 class Redemptions:
     """Who was first, for every ticket that can still be used."""
 
-    def __init__(self, bus: Bus, clock: Clock, relay_id: str) -> None:
+    def __init__(self, bus: Bus, clock: Clock, name: Name) -> None:
         self.heard_since_us: int | None = None
         """From when on this relay has heard of every use; None while it cannot know of any."""
         self.heard_since_s: float | None = None
@@ -44,7 +45,7 @@ class Redemptions:
         self._log = bus.event_log(TICKET_EVENTS)
         self._dead_letters = bus.event_log(dead_letters(TICKET_EVENTS))
         self._clock = clock
-        self._relay_id = relay_id
+        self._name = name
         self._after: str | None = None
         self._used: dict[str, int] = {}  # when each expires
         self._waiting: dict[str, asyncio.Future[bool]] = {}
@@ -96,7 +97,7 @@ class Redemptions:
         while True:
             await self._is_deaf.wait()
             try:
-                await self._log.append(self._record("", "", self._clock.now_us()))
+                await self._say(self._name.claim(self._clock.now_us()))
             except BusError as error:
                 logger.warning("uses of tickets are not heard of yet", cause=str(error))
             await asyncio.sleep(MARKED_EVERY_S)
@@ -113,6 +114,7 @@ class Redemptions:
             self._is_deaf.clear()
         ticket_id = stored.record.key
         if ticket_id == MARK:
+            await self._hear_name(stored.record.value, now_us)
             return
         is_first = ticket_id not in self._used
         try:
@@ -128,10 +130,26 @@ class Redemptions:
         if decided is not None and not decided.done():
             decided.set_result(is_first)
 
-    def _record(self, ticket_id: str, attempt: str, expires_at_us: int) -> Record:
-        message = TicketRedeemed(ticket_id=ticket_id, relay_id=self._relay_id, attempt=attempt)
-        message.expires_at.FromMicroseconds(expires_at_us)
-        key = ticket_id or MARK
+    async def _hear_name(self, value: bytes, now_us: int) -> None:
+        try:
+            mark = TicketRedeemed.FromString(value)
+        except DecodeError:
+            return  # a later relay's; it says nothing of tickets
+        claim = Claim(mark.relay_id, mark.attempt, mark.ticket_id, mark.expires_at.ToMicroseconds())
+        if claim.process == self._name.process and not claim.answers:
+            logger.info("the other relays know this one", relay_id=claim.relay_id)
+        answer = self._name.hear(claim, now_us)
+        if answer is not None:
+            logger.warning("another relay says this one's name, and is told so", relay_id=claim.relay_id)
+            await self._say(answer)
+
+    async def _say(self, claim: Claim) -> None:
+        await self._log.append(self._record(claim.answers, claim.process, claim.at_us, key=MARK))
+
+    def _record(self, ticket_id: str, attempt: str, at_us: int, *, key: str = "") -> Record:
+        message = TicketRedeemed(ticket_id=ticket_id, relay_id=self._name.relay_id, attempt=attempt)
+        message.expires_at.FromMicroseconds(at_us)
+        key = key or ticket_id
         headers = headers_for(
             type=message.DESCRIPTOR.full_name, source="relay", subject=key, clock=self._clock
         )

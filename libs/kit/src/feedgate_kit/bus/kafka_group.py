@@ -19,8 +19,8 @@ from aiokafka.errors import NoError, RebalanceInProgressError
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 
 from feedgate_kit.bus.kafka_connection import bus_errors
-from feedgate_kit.bus.kafka_settings import KafkaSettings
 from feedgate_kit.bus.kafka_control import partition_of
+from feedgate_kit.bus.kafka_settings import KafkaSettings
 from feedgate_kit.bus.ports import Tenure
 from feedgate_kit.clock import Clock
 from feedgate_kit.errors import BusError
