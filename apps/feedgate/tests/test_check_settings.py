@@ -27,7 +27,7 @@ def test_the_command_knows_every_service() -> None:
 def test_each_value_says_where_it_came_from_and_secrets_are_not_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], secrets: Path
 ) -> None:
-    (secrets / "feedgate_relay_client_secret").write_text("hunter2", encoding="utf-8")
+    (secrets / "feedgate_relay_client_secret").write_text("a://hunter2/b", encoding="utf-8")
     (secrets / "feedgate_relay_database_url").write_text(
         "postgresql+asyncpg://relay:hunter2@127.0.0.1/relay?password=hunter2&ssl=require", encoding="utf-8"
     )

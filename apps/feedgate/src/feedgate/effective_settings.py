@@ -60,7 +60,7 @@ def effective(service: str, environment: Mapping[str, str] = os.environ) -> tupl
     """
     settings = load_settings(KINDS[service])
     lines = [
-        f"{settings.setting_name(field)}={_shown(getattr(settings, field))}"
+        f"{settings.setting_name(field)}={_shown(field, getattr(settings, field))}"
         f"  # {_source(settings.setting_name(field), environment)}"
         for field in type(settings).model_fields
     ]
@@ -79,14 +79,14 @@ def _secret_files(environment: Mapping[str, str]) -> Iterator[Path]:
     return (file for file in (Path(folder).iterdir() if folder and Path(folder).is_dir() else ()))
 
 
-def _shown(value: Any) -> str:
+def _shown(field: str, value: Any) -> str:
     if value is None or value == "":
         return ""
     if isinstance(value, SecretStr):
-        # An address that holds a password still says where it leads.
-        return _without_secrets(value.get_secret_value()) if "://" in value.get_secret_value() else HIDDEN
+        # This one is an address that holds a password, and still says where it leads.
+        return _without_secrets(value.get_secret_value()) if field == "database_url" else HIDDEN
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_shown(each) for each in value) + "]"
+        return "[" + ", ".join(_shown(field, each) for each in value) + "]"
     text = str(value)
     return _without_secrets(text) if "://" in text else text
 
