@@ -265,7 +265,7 @@ async def test_a_view_ends_with_its_ticket_and_a_further_one_extends_it(stage: S
     until_us = stage.clock.now_us() + 90 * MICROSECONDS
     watching = await stage.watch(view_until_us=until_us)
     await stage.pass_time(80_000)
-    stage.views.extend(watching.view, stage.ticket(view_until_us=until_us + 20 * MICROSECONDS))
+    await stage.views.extend(watching.view, stage.ticket(view_until_us=until_us + 20 * MICROSECONDS))
     assert [m["accepted"] for m in watching.notices.messages() if m["type"] == "ticket"] == [True]
     await stage.pass_time(20_000)
     assert not watching.view.ended
@@ -281,7 +281,7 @@ async def test_a_view_ends_with_its_ticket_and_a_further_one_extends_it(stage: S
 async def test_another_views_ticket_extends_nothing(stage: Stage, changes: dict[str, str]) -> None:
     watching = await live(stage)
     with pytest.raises(TicketError) as refused:
-        stage.views.extend(watching.view, stage.ticket(**changes))
+        await stage.views.extend(watching.view, stage.ticket(**changes))
     assert refused.value.reason == Reason.TICKET_MISMATCH
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -38,7 +39,9 @@ class UpSettings(ServiceSettings):
         parse_networks(networks)
         return networks
 
-    @field_validator("kafka_bootstrap", "database_url", mode="before")
+    @field_validator(
+        "kafka_bootstrap", "kafka_ca_file", "kafka_username", "kafka_password", "database_url", mode="before"
+    )
     @classmethod
     def _left_alone(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse what would be ignored: somebody who sets it believes that it holds."""
@@ -47,8 +50,9 @@ class UpSettings(ServiceSettings):
         return value
 
     def own_hosts(self) -> dict[str, str]:
-        """Both binds: the bus and the databases are this process's own files."""
+        """Both binds and what browsers see: the bus and the databases are this process's own files."""
         return {
+            self.setting_name("public_origin"): urlsplit(self.public_origin).hostname or "",
             self.setting_name("public_host"): self.public_host,
             self.setting_name("internal_host"): self.internal_host,
         }

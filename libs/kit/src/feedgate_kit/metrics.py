@@ -26,6 +26,24 @@ USUAL_CLOSE_CODES: Final = frozenset({*range(1000, 1004), *range(1005, 1016)})
 """RFC 6455 §7.4.1 and the three registered since. Any other a client may have made up."""
 
 
+def show_certificates(registry: CollectorRegistry, not_after_s: Mapping[str, float]) -> None:
+    """Until when the certificates count that this process has read at its start.
+
+    Args:
+        registry: the service's.
+        not_after_s: seconds since the Unix epoch, by setting.
+    """
+    gauge = Gauge(
+        "tls_certificate_not_after_timestamp_seconds",
+        "When the last certificate in a setting's file ends, as read at the start. Less than two weeks from"
+        " now: put the next one into the file and restart; after it, nothing that needs it connects.",
+        ["setting"],
+        registry=registry,
+    )
+    for setting, at_s in not_after_s.items():
+        gauge.labels(setting).set(at_s)
+
+
 class HttpMetrics:
     """Requests and WebSockets of one service. Routes are templates: no label holds an id."""
 

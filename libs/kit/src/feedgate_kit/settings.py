@@ -18,11 +18,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from feedgate_kit.agencies import Agency, load_agencies
+from feedgate_kit.clock import Clock
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.identity.issuers import IssuerConfig, load_issuers
 from feedgate_kit.identity.plain_http import refuse_plain_http
 from feedgate_kit.listening import Listen
 from feedgate_kit.problems import HIDDEN, is_secret_name
+from feedgate_kit.tokens import ClientCredentials, TokenSource
+from feedgate_kit.trust import ServerCertificate, Trust, load_server_certificate, load_trust
 
 S = TypeVar("S", bound="ServiceSettings")
 
@@ -44,8 +47,18 @@ class ServiceSettings(BaseSettings):
     kafka_bootstrap: str = "127.0.0.1:9092"
     """Kafka brokers to begin with, `host:port` separated by commas; name two or more in production."""
 
+    kafka_ca_file: Path | None = None
+    """PEM file of the certificates that sign the brokers'. Set, Kafka is spoken to over TLS alone."""
+
+    kafka_username: str | None = Field(default=None, min_length=1)
+    """Who this service is to Kafka (SASL/SCRAM-SHA-512), by custom its name; needs the password."""
+
+    kafka_password: SecretStr | None = Field(default=None, min_length=1)
+    """Of that user. Give it as a file. Without `KAFKA_CA_FILE` it goes to brokers on loopback alone."""
+
     database_url: SecretStr | None = None
-    """`postgresql+asyncpg://user:password@host/name`, or `sqlite+aiosqlite:///path` in one process.
+    """`postgresql+asyncpg://user:password@host/name`, or `sqlite+aiosqlite:///path` in one process. To another
+    host with `?ssl=verify-full`; `PGSSLROOTCERT` in the environment names the authority's file.
     Give it as a file: it holds a password. Services without a database leave it out."""
 
     public_host: str = "127.0.0.1"
@@ -68,6 +81,20 @@ class ServiceSettings(BaseSettings):
 
     agencies_file: Path | None = None
     """YAML list of the police agencies: id, name, jurisdiction, issuer."""
+
+    internal_certificate_file: Path | None = None
+    """PEM file with the certificate that the internal port shows, and its chain. Set, it speaks TLS alone."""
+
+    internal_key_file: Path | None = None
+    """Private key of that certificate, PEM, readable by this service only."""
+
+    private_hosts: tuple[str, ...] = ()
+    """Hosts on a network that nobody else is on, as a JSON list like `["kafka", "postgres"]`: the only ones off
+    loopback that may be spoken to without TLS. An address named here may also be bound by both ports."""
+
+    ca_file: Path | None = None
+    """PEM file of certificate authorities to believe beside the system's, for every `https` address this
+    service calls: issuers and other services. Left out: the system's alone."""
 
     skew_s: float = Field(default=0.5, ge=0, le=5)
     """How far two hosts' clocks may differ, in seconds. Alert below it; 0 only where all is one process."""
@@ -139,6 +166,45 @@ class ServiceSettings(BaseSettings):
             )
         return load_agencies(self.agencies_file)
 
+    def load_trust(self) -> Trust:
+        """Whose certificates count for outgoing HTTPS.
+
+        Raises:
+            CertificateError: `ca_file` cannot be used.
+        """
+        return load_trust(self.ca_file, self.setting_name("ca_file"))
+
+    def load_internal_tls(self) -> ServerCertificate | None:
+        """What the internal port proves itself with; None where it speaks plain http.
+
+        Raises:
+            SettingsError: half of it is set.
+            CertificateError: it cannot be used.
+        """
+        certificate, key = self.internal_certificate_file, self.internal_key_file
+        if certificate is None and key is None:
+            return None
+        if certificate is None or key is None:
+            missing = "internal_key_file" if key is None else "internal_certificate_file"
+            raise SettingsError(
+                f"{self.setting_name(missing)} is not set; a certificate and its key go together"
+            )
+        return load_server_certificate(
+            certificate,
+            key,
+            self.setting_name("internal_certificate_file"),
+            self.setting_name("internal_key_file"),
+        )
+
+    def certificate_files(self) -> Mapping[str, Path]:
+        """The files of certificates that are set, by their setting without the service's prefix."""
+        names = ("ca_file", "kafka_ca_file", "internal_certificate_file")
+        return {name.upper(): getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def called_urls(self) -> Mapping[str, str]:
+        """The addresses that this service calls with a token or a secret, by their setting."""
+        return {}
+
     def require_database_url(self) -> str:
         """The database's address, password included.
 
@@ -152,8 +218,10 @@ class ServiceSettings(BaseSettings):
         return self.database_url.get_secret_value()
 
     def own_hosts(self) -> Mapping[str, str]:
-        """Every host this service binds or talks to, by its setting."""
+        """Every host this service binds, talks to or is seen at, by its setting."""
         hosts = {
+            self.setting_name("public_origin"): urlsplit(self.public_origin).hostname or "",
+            **{name: urlsplit(url).hostname or "" for name, url in self.called_urls().items() if url},
             self.setting_name("public_host"): self.public_host,
             self.setting_name("internal_host"): self.internal_host,
         }
@@ -174,6 +242,37 @@ class ServiceSettings(BaseSettings):
             getattr(self, f"{face}_port"),
             self.setting_name(f"{face}_host"),
             self.setting_name(f"{face}_port"),
+        )
+
+
+class CallerSettings(ServiceSettings):
+    """Settings of a service that calls another's internal port, and so needs tokens of its own."""
+
+    token_url: str = ""
+    """Token endpoint of the issuer that speaks for services."""
+
+    client_id: str = ""
+    """This service's name at that issuer."""
+
+    client_secret: SecretStr | None = None
+    """Its secret there. Give it as a file."""
+
+    def called_urls(self) -> Mapping[str, str]:
+        return {self.setting_name("token_url"): self.token_url}
+
+    def load_token_source(self, clock: Clock, trust: Trust) -> TokenSource:
+        """This service's own tokens; none is asked for yet.
+
+        Raises:
+            SettingsError: the endpoint or the secret is not set.
+        """
+        if not self.token_url or self.client_secret is None:
+            missing = "client_secret" if self.token_url else "token_url"
+            raise SettingsError(
+                f"{self.setting_name(missing)} is not set; other services are called with a token"
+            )
+        return ClientCredentials(
+            self.token_url, self.client_id, self.client_secret.get_secret_value(), clock, trust=trust
         )
 
 

@@ -416,7 +416,6 @@ class TicketAnswer(ApiModel):
     view_until: Moment
     stream: str
     notices_url: str
-    media_url: str
 
 
 def ticket_answer(signed: SignedTicket) -> TicketAnswer:
@@ -426,5 +425,4 @@ def ticket_answer(signed: SignedTicket) -> TicketAnswer:
         view_until=to_datetime(signed.ticket.view_until_us),
         stream=signed.ticket.stream,
         notices_url="/relay/v1/notices",
-        media_url="/relay/v1/media",
     )

@@ -2,7 +2,7 @@
 
 import sys
 
-from feedgate_kit.bus.kafka import KafkaBus, KafkaSettings
+from feedgate_kit.bus.kafka import KafkaBus, kafka_settings
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.database import Database
 from feedgate_kit.identity import TokenVerifier
@@ -22,10 +22,10 @@ def build(settings: RegistrySettings) -> Service:
     clock = SystemClock()
     ports = RegistryPorts(
         database=Database(settings.require_database_url()),
-        bus=KafkaBus(KafkaSettings(bootstrap=settings.kafka_bootstrap), clock),
+        bus=KafkaBus(kafka_settings(settings), clock),
         clock=clock,
         resolver=SystemResolver(settings.resolve_timeout_s),
-        verifier=TokenVerifier(settings.load_issuers(), clock),
+        verifier=TokenVerifier(settings.load_issuers(), clock, trust=settings.load_trust()),
         agencies=settings.load_agencies(),
         pools=load_pools(settings.pools_file),
         jurisdictions=load_jurisdictions(settings.packs_folder),

@@ -74,6 +74,7 @@ def create_app(settings: RegistrySettings, ports: RegistryPorts) -> Service:
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
+        await watch.refuse_newer()
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "publisher": publisher.run,
             "feed follower": lambda: feeds.follow(ports.bus.state_log(FEED_STATE)),

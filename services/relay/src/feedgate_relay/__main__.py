@@ -2,7 +2,7 @@
 
 import sys
 
-from feedgate_kit.bus.kafka import KafkaBus, KafkaSettings
+from feedgate_kit.bus.kafka import KafkaBus, kafka_settings
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.identity import TokenVerifier
 from feedgate_kit.server import run
@@ -15,13 +15,20 @@ from feedgate_relay.settings import RelaySettings
 
 
 def build(settings: RelaySettings) -> Service:
-    """The service with everything it uses."""
+    """The service with everything it uses.
+
+    Raises:
+        SettingsError: what it logs in with is not set.
+    """
     clock = SystemClock()
+    trust = settings.load_trust()
     ports = RelayPorts(
-        bus=KafkaBus(KafkaSettings(bootstrap=settings.kafka_bootstrap), clock),
+        bus=KafkaBus(kafka_settings(settings), clock),
         clock=clock,
-        verifier=TokenVerifier(settings.load_issuers(), clock),
-        ticket_keys=HttpTicketKeys(settings.access_policy_internal_url),
+        verifier=TokenVerifier(settings.load_issuers(), clock, trust=trust),
+        ticket_keys=HttpTicketKeys(
+            settings.access_policy_internal_url, settings.load_token_source(clock, trust), trust=trust
+        ),
     )
     return owning(create_app(settings, ports), bus=ports.bus, verifier=ports.verifier)
 

@@ -101,7 +101,7 @@ class View:
 
     # In the order of a view's life.
 
-    def greet(self, media_secret: str) -> None:
+    def greet(self, media_secret: str, media_path: str) -> None:
         """Say hello: the first message of the notices socket."""
         hello: dict[str, Any] = {
             "type": "hello",
@@ -109,6 +109,7 @@ class View:
             "grant_id": self.ticket.grant_id,
             "stream": self.ticket.stream,
             "lease_ms": LEASE_MS,
+            "media_path": media_path,
             "media_secret": media_secret,
             "view_until": wire_time(self.view_until_us),
         }
@@ -206,6 +207,8 @@ class View:
 
     def extend(self, ticket: Ticket) -> None:
         """Watch on with a later ticket, which the caller has found to be for the same view."""
+        if self.ended:
+            return
         self.view_until_us = max(self.view_until_us, ticket.view_until_us)
         self._notices.say({"type": "ticket", "accepted": True, "view_until": wire_time(self.view_until_us)})
         self.reassess()

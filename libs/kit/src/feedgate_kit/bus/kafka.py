@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import Mapping
 
-from feedgate_kit.bus.kafka_connection import KafkaSettings, LogEdges
+from feedgate_kit.bus.kafka_connection import LogEdges
 from feedgate_kit.bus.kafka_control import ControlProducer
 from feedgate_kit.bus.kafka_events import KafkaEventLog
 from feedgate_kit.bus.kafka_media import KafkaMediaFeed, MediaProducer
+from feedgate_kit.bus.kafka_settings import KafkaSettings, kafka_settings
 from feedgate_kit.bus.kafka_state import KafkaStateLog
 from feedgate_kit.clock import Clock
 from feedgate_kit.topics import Topic, find_topic, load_topics
 
-__all__ = ["KafkaBus", "KafkaSettings"]
+__all__ = ["KafkaBus", "KafkaSettings", "kafka_settings"]
 
 
 class KafkaBus:
@@ -23,7 +24,7 @@ class KafkaBus:
 
     Args:
         settings: how to reach Kafka.
-        clock: ages pictures.
+        clock: ages pictures, and says how long a group counts its member.
         topics: the packaged catalogue if left out.
     """
 
@@ -63,7 +64,9 @@ class KafkaBus:
     def event_log(self, topic: str) -> KafkaEventLog:
         if topic not in self._event_logs:
             found = find_topic(self._topics, topic, "events")
-            self._event_logs[topic] = KafkaEventLog(found, self._settings, self._control, self._edges)
+            self._event_logs[topic] = KafkaEventLog(
+                found, self._settings, self._clock, self._control, self._edges
+            )
         return self._event_logs[topic]
 
     def media_feed(self, topic: str) -> KafkaMediaFeed:
