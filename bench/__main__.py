@@ -12,6 +12,7 @@ from rich.console import Console
 import bench.fanout
 import bench.ingest
 import bench.screen
+import bench.start
 import bench.withdrawal
 from bench import programme
 from bench.figures import BenchError, Result, Unmeasured
@@ -81,6 +82,12 @@ def admission(json: Json = False) -> None:
 def screen(trials: Trials = 20, json: Json = False) -> None:
     """Owner's call until the tile is covered in Chromium."""
     _run(bench.screen.measure(trials), json)
+
+
+@app.command()
+def start(cameras: Annotated[int, typer.Option(min=0, max=1_000_000)] = 100_000, json: Json = False) -> None:
+    """Each service from its start to ready, with so many cameras in the state topic."""
+    _run(bench.start.measure(cameras), json)
 
 
 @app.command(name="all")

@@ -11,6 +11,7 @@ import bench.admission
 import bench.fanout
 import bench.ingest
 import bench.screen
+import bench.start
 import bench.withdrawal
 from bench.figures import BenchError, Result, Unmeasured
 from bench.servers import ServerFailedError
@@ -20,6 +21,7 @@ from feedgate_tools.simulator.process import SimulatorError
 WITHDRAWAL_TRIALS = 15
 SCREEN_TRIALS = 20
 SECONDS = 20
+STATE_TOPIC_CAMERAS = 100_000
 
 
 def run(measuring: Coroutine[Any, Any, Result]) -> Result:
@@ -49,6 +51,7 @@ def run_all() -> Iterator[Result | Unmeasured]:
         "ingest --bus kafka": lambda: bench.ingest.measure(20, SECONDS, "pyav", "kafka"),
         "admission": admission,
         "screen": lambda: bench.screen.measure(SCREEN_TRIALS),
+        "start": lambda: bench.start.measure(STATE_TOPIC_CAMERAS),
     }
     for name, measure in programme.items():
         try:
