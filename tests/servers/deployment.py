@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -377,6 +378,9 @@ class Deployment:
         }
 
     def _end_all(self) -> None:
+        for process in self.processes.values():
+            if process.running:
+                process.signal(signal.SIGTERM)  # all of them first, so that they end side by side
         for process in self.processes.values():
             process.end()
 

@@ -35,6 +35,8 @@ RELAYS = ("relay", "relay-2")
 SESSION_S = 6.0
 DIVIDED_WITHIN_S = 1.0
 """From the end of a session, or from letting go, until the others have what was the dead worker's."""
+RECONNECTED_S = 4.0
+"""A new connection to a camera and its next keyframe, on a busy machine; on a quiet one it is well below 1 s."""
 STEADY_S = 1.5
 """Between two pictures of a view that nothing has happened to, on a busy machine."""
 
@@ -54,7 +56,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def simulator() -> AsyncIterator[Simulator]:
-    settings = Settings(clip=True, user="shop", password="simulated-only", size="320x180", kbps=300)
+    # Little to carry: what is asked here is whether pictures come, on a machine that runs fifteen processes.
+    settings = Settings(
+        clip=True, user="shop", password="simulated-only", size="320x180", fps=10, gop_s=0.5, kbps=150
+    )
     async with Simulator(settings) as simulator:
         yield simulator
 
@@ -113,7 +118,7 @@ async def on_both_relays(
             for relay in RELAYS
         ]
         for watch in watches:
-            await watch.until_playing()
+            await watch.until_playing(5)
         yield watches[0], watches[1]
 
 
@@ -217,7 +222,9 @@ async def test_another_process_publishes_before_any_view_goes_dark(
         measure("handed_over_in_s", taken_s)
         assert taken_s <= within_s
         for watch in watches:
-            await watch.until_playing(100)  # 4 s, in which what was not vouched for would have gone dark
+            await watch.until_playing(
+                45
+            )  # more than 4 s, in which what was not vouched for would have gone dark
             went_on(watch, fault_us)
         async with deployment.people(**{service.replace("-", "_"): new}) as others:
             await others.withdraw(shared.authorisation_id)
@@ -236,8 +243,8 @@ async def test_a_dead_relay_takes_only_its_own_views_and_they_open_at_the_other(
         async with watching(deployment, people, shared.grant_id, relay=RELAYS[1]) as again:
             first_us = await again.until_picture(killed_us)
             measure("pictures_back_in_s", (first_us - killed_us) / MICROSECONDS)
-            await again.until_playing()
-        await there.until_playing()
+            await again.until_playing(5)
+        await there.until_playing(5)
         went_on(there, killed_us)
 
 
@@ -298,7 +305,7 @@ async def test_cameras_move_between_workers_and_the_others_stay(
     camera_ids = await cameras_in_partitions(people, simulator, wanted=9)
     async with demanded(cluster.bootstrap, camera_ids) as feeds:
         for feed in feeds:
-            await feed.until_playing()
+            await feed.until_playing(5)
 
         # Killed: what it had comes back within its session, and a new connection's first keyframe.
         before = {feed.camera_id: feed.runs for feed in feeds}
@@ -314,9 +321,9 @@ async def test_cameras_move_between_workers_and_the_others_stay(
         # Planned: a worker joins.
         generations = {feed.camera_id: feed.generation for feed in feeds}
         before = {feed.camera_id: feed.runs for feed in feeds}
+        joined_us = now_us()
         deployment.start("ingest-3")
         await deployment.until_ready("ingest-3")
-        joined_us = now_us() - 5 * MICROSECONDS
         moved = await moved_in(feeds, before, now_us() + 4 * MICROSECONDS)
         assert 0 < len(moved) < len(feeds)
         for feed in moved:
@@ -324,10 +331,6 @@ async def test_cameras_move_between_workers_and_the_others_stay(
             assert feed.longest_gap_s(joined_us) <= DIVIDED_WITHIN_S + RECONNECTED_S
             assert feed.generation > generations[feed.camera_id]
         stayed_on(feeds, moved, joined_us)
-
-
-RECONNECTED_S = 3.0
-"""A new connection to a camera and its next keyframe, of which there is one a second, on a busy machine."""
 
 
 async def moved_in(feeds: list[Feed], before: dict[str, list[bytes]], until_us: int) -> list[Feed]:
