@@ -10,7 +10,9 @@ import typer
 from rich.console import Console
 
 import bench.fanout
+import bench.handover
 import bench.ingest
+import bench.move
 import bench.screen
 import bench.withdrawal
 from bench import programme
@@ -81,6 +83,18 @@ def admission(json: Json = False) -> None:
 def screen(trials: Trials = 20, json: Json = False) -> None:
     """Owner's call until the tile is covered in Chromium."""
     _run(bench.screen.measure(trials), json)
+
+
+@app.command()
+def handover(viewers: Viewers = 200, trials: Trials = 3, json: Json = False) -> None:
+    """Death or stop of the process that publishes until another one does, with views open."""
+    _run(bench.handover.measure(viewers, trials), json)
+
+
+@app.command()
+def move(trials: Trials = 3, json: Json = False) -> None:
+    """For how long a camera gives no pictures when another ingest worker takes it over."""
+    _run(bench.move.measure(trials), json)
 
 
 @app.command(name="all")

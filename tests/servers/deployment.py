@@ -222,6 +222,26 @@ class Deployment:
             f"the first heartbeat of {name}",
         )
 
+    async def publishing(self, service: str) -> str:
+        """The one process of a service that publishes."""
+        names = self.names(service)
+        active = [name for name in names if await self._is_active(name)]
+        if len(active) != 1:
+            raise ServerFailedError(f"{active} publish; allowed: one of {names}")
+        return active[0]
+
+    async def until_active(self, name: str) -> None:
+        """Until this process holds the publisher's lock.
+
+        Raises:
+            StoryError: it does not in time.
+        """
+        await eventually(lambda: self._is_active(name), bool, READY_TIMEOUT_S, f"{name} to publish")
+
+    async def _is_active(self, name: str) -> bool:
+        service = self.services[name].replace("-", "_")
+        return bool(await self.metric(name, f"{service}_publisher_active"))
+
     async def metric(self, name: str, metric: str) -> float:
         """The sum of a metric over its labels, of one process."""
         lines = (await self.metrics(name)).splitlines()

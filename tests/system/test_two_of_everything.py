@@ -11,17 +11,16 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from feedgate_client import RefusedError, kafka_frame_events
 from feedgate_contracts.frame.v1.frame_pb2 import NOTICE_CODE_STOPPED
-from feedgate_kit.bus.kafka_control import partition_of
 from feedgate_kit.clock import MICROSECONDS
-from feedgate_kit.topics import CAMERA_STATE, DEMAND_EVENTS, load_topics
+from feedgate_kit.topics import CAMERA_STATE
 from feedgate_tools.demo.story import People, Shared, eventually
 from feedgate_tools.simulator.process import Simulator
 from feedgate_tools.simulator.settings import Settings
 from tests.servers.deployment import AGENCY, Deployment
+from tests.servers.feeds import Feed, cameras_apart, demanded
 from tests.servers.kafka import KafkaCluster
 from tests.servers.needs import require
 from tests.servers.postgres import PostgresServer
-from tests.system.feeds import Feed, demanded
 from tests.system.watch import TIMEOUT_S, Watch, now_us, watching
 
 pytestmark = [
@@ -131,23 +130,6 @@ def went_on(watch: Watch, since_us: int) -> None:
     assert max(gaps) <= STEADY_S * MICROSECONDS
 
 
-async def publishing(deployment: Deployment, service: str) -> str:
-    """The process of a service that publishes."""
-    metric = f"{service.replace('-', '_')}_publisher_active"
-    names = deployment.names(service)
-    active = [name for name in names if await deployment.metric(name, metric)]
-    assert len(active) == 1, f"{active} publish; allowed: one of {names}"
-    return active[0]
-
-
-async def until_publishing(deployment: Deployment, name: str) -> float:
-    """Seconds until this process publishes."""
-    began_us = now_us()
-    metric = f"{deployment.services[name].replace('-', '_')}_publisher_active"
-    await eventually(lambda: deployment.metric(name, metric), bool, TIMEOUT_S, f"{name} to publish")
-    return (now_us() - began_us) / MICROSECONDS
-
-
 async def test_any_relay_shows_any_camera_and_a_ticket_opens_one_view(
     deployment: Deployment, people: People, shared: Shared, cluster: KafkaCluster
 ) -> None:
@@ -212,13 +194,14 @@ async def test_another_process_publishes_before_any_view_goes_dark(
     within_s: float,
 ) -> None:
     async with on_both_relays(deployment, people, shared) as watches:
-        old = await publishing(deployment, service)
+        old = await deployment.publishing(service)
         (new,) = set(deployment.names(service)) - {old}
         await deployment.until_ready(new)
         process = deployment.processes[old]
         fault_us = now_us()
         (process.kill if fault == "death" else process.freeze)()
-        taken_s = await until_publishing(deployment, new)
+        await deployment.until_active(new)
+        taken_s = (now_us() - fault_us) / MICROSECONDS
         measure("handed_over_in_s", taken_s)
         assert taken_s <= within_s
         for watch in watches:
@@ -287,22 +270,11 @@ async def leader_of(topic: str, cluster: KafkaCluster) -> int:
     return int(described["partitions"][0]["leader"])
 
 
-async def cameras_in_partitions(people: People, simulator: Simulator, wanted: int) -> list[str]:
-    """Shared cameras, no two of them in one partition of demand."""
-    count = load_topics()[DEMAND_EVENTS].partitions
-    chosen: dict[int, str] = {}
-    while len(chosen) < wanted:
-        camera_id = await people.register_camera(simulator.rtsp_url())
-        if chosen.setdefault(partition_of(camera_id, count), camera_id) == camera_id:
-            await people.authorise(camera_id)
-    return list(chosen.values())
-
-
 async def test_cameras_move_between_workers_and_the_others_stay(
     deployment: Deployment, people: People, simulator: Simulator, cluster: KafkaCluster, measure: Measure
 ) -> None:
     # Of 12 partitions a third worker takes 4, so of 9 cameras at least one.
-    camera_ids = await cameras_in_partitions(people, simulator, wanted=9)
+    camera_ids = await cameras_apart(people, simulator.rtsp_url(), wanted=9)
     async with demanded(cluster.bootstrap, camera_ids) as feeds:
         for feed in feeds:
             await feed.until_playing(5)

@@ -9,13 +9,15 @@ from itertools import pairwise
 from feedgate_contracts.demand.v1.demand_pb2 import StreamDemanded
 from feedgate_contracts.media.v1.access_unit_pb2 import AccessUnit
 from feedgate_kit.bus.kafka import KafkaBus, KafkaSettings
+from feedgate_kit.bus.kafka_control import partition_of
 from feedgate_kit.bus.ports import Bus, MediaTail
 from feedgate_kit.bus.record import Record
 from feedgate_kit.clock import MICROSECONDS, SystemClock
-from feedgate_kit.topics import ACCESS_UNITS, DEMAND_EVENTS
-from tests.system.watch import TIMEOUT_S
+from feedgate_kit.topics import ACCESS_UNITS, DEMAND_EVENTS, load_topics
+from feedgate_tools.demo.story import People
 
 DEMAND_S = 2.0
+TIMEOUT_S = 25.0
 RELAY_ID = "a-relay-of-the-tests"
 CLOCK = SystemClock()
 
@@ -52,9 +54,6 @@ class Feed:
         gaps = [later - before for before, later in pairwise(times) if later > from_us]
         return max(gaps, default=0) / MICROSECONDS
 
-    async def until_new_run(self, known: Collection[bytes]) -> None:
-        await self._until(lambda: self.pictures[-1].run not in known)
-
     async def until_playing(self, pictures: int = 25) -> None:
         wanted = len(self.pictures) + pictures
         await self._until(lambda: len(self.pictures) >= wanted)
@@ -70,6 +69,17 @@ class Feed:
             unit = AccessUnit.FromString(record.value)
             self.pictures.append(Seen(unit.received_at_us, unit.run, unit.epoch.generation))
             self._changed.set()
+
+
+async def cameras_apart(people: People, source_url: str, wanted: int) -> list[str]:
+    """Shared cameras, no two of them in one partition of demand, so that any two may have two workers."""
+    count = load_topics()[DEMAND_EVENTS].partitions
+    chosen: dict[int, str] = {}
+    while len(chosen) < wanted:
+        camera_id = await people.register_camera(source_url)
+        if chosen.setdefault(partition_of(camera_id, count), camera_id) == camera_id:
+            await people.authorise(camera_id)
+    return list(chosen.values())
 
 
 @asynccontextmanager
