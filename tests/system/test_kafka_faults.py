@@ -232,7 +232,7 @@ async def test_what_an_older_publisher_writes_late_brings_no_withdrawn_right_bac
             await detour.held.wait()
             stopped_us = now_us()
             deployment.processes["registry"].freeze()
-            await deployment.until_ready(second)
+            await deployment.until_publishing(second)
             taken_s = (now_us() - stopped_us) / MICROSECONDS
             world.measure("second_publishes_in_s", taken_s)
             assert taken_s <= LOCK_S

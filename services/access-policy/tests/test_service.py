@@ -128,7 +128,6 @@ async def test_it_is_ready_once_it_knows_and_is_heard(stand: Stand, settings: Ac
     assert parts.service.readiness.waiting_for() == [
         "database",
         "the database at this version's revision",
-        "the publisher's first heartbeat",
         "a fresh copy of the cameras",
     ]
     async with parts.service.lifespan():

@@ -52,7 +52,6 @@ async def test_readiness_says_what_it_waits_for(stand: Stand) -> None:
     assert answer.json()["waiting_for"] == [
         "database",
         "the database at this version's revision",
-        "the publisher's first heartbeat",
     ]
     async with stand.service.lifespan():
         await stand.published()

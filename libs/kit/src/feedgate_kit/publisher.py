@@ -76,6 +76,8 @@ class Publisher:
         self.heartbeat_sent = asyncio.Event()
         self.stuck_events: set[int] = set()
         """Rows that neither their topic nor its dead letters take; they stay in the outbox."""
+        self.is_active = False
+        """Whether this process holds the lock; one that stands by serves requests all the same."""
 
     async def run(self) -> None:
         """Wait for the lock, then publish until cancelled.
@@ -86,10 +88,14 @@ class Publisher:
         """
         async with publisher_lock(self.database, f"publisher of {self.outbox.source}") as session:
             wake_up = _WakeUp(self.database, self.interval_s)
-            async with asyncio.TaskGroup() as tasks:  # one failing ends this run whole, on purpose
-                tasks.create_task(wake_up.listen())
-                tasks.create_task(self._forward_events(wake_up))
-                tasks.create_task(self._publish_state(session, wake_up))
+            self.is_active = True
+            try:
+                async with asyncio.TaskGroup() as tasks:  # one failing ends this run whole, on purpose
+                    tasks.create_task(wake_up.listen())
+                    tasks.create_task(self._forward_events(wake_up))
+                    tasks.create_task(self._publish_state(session, wake_up))
+            finally:
+                self.is_active = False
 
     async def _publish_state(self, session: LockSession, wake_up: "_WakeUp") -> None:
         turns = StateTurns(

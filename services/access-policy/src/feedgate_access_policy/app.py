@@ -73,6 +73,7 @@ def assemble(settings: AccessPolicySettings, ports: AccessPolicyPorts) -> Assemb
         state_topic=GRANT_STATE,
         metrics=metrics,
     )
+    metrics.publisher_active.set_function(lambda: publisher.is_active)
     point = DecisionPoint(law, cameras)
     persons = Persons(settings.operator_pseudonym_key.get_secret_value().encode())
     trail = Trail(outbox)
@@ -141,7 +142,6 @@ def assemble(settings: AccessPolicySettings, ports: AccessPolicyPorts) -> Assemb
             {
                 "database": lambda: watch.answers,
                 "the database at this version's revision": lambda: watch.is_migrated,
-                "the publisher's first heartbeat": publisher.heartbeat_sent.is_set,
                 "a fresh copy of the cameras": cameras.is_fresh,
             }
         ),

@@ -61,6 +61,12 @@ class AccessPolicyMetrics:
             "`time() -` this above 4: everything is denied; look at registry's publisher and the bus.",
             registry=registry,
         )
+        self.publisher_active = Gauge(
+            "access_policy_publisher_active",
+            "1 in the process that publishes, 0 in those that stand by and serve requests alone. "
+            "A sum of 0 over all of them for 3 s: look at the database.",
+            registry=registry,
+        )
         self.heartbeat_at = Gauge(
             "access_policy_heartbeat_timestamp_seconds",
             "`as_of` of the last heartbeat acknowledged. `time() -` this above 2: pictures go dark at 4.",

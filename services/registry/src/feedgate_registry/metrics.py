@@ -47,6 +47,12 @@ class RegistryMetrics:
             "Feed records that did not parse. Any: ingest is of a version this registry cannot read.",
             registry=registry,
         )
+        self.publisher_active = Gauge(
+            "registry_publisher_active",
+            "1 in the process that publishes, 0 in those that stand by and serve requests alone. "
+            "A sum of 0 over all of them for 3 s: look at the database.",
+            registry=registry,
+        )
         self.heartbeat_at = Gauge(
             "registry_heartbeat_timestamp_seconds",
             "`as_of` of the last heartbeat acknowledged. `time() -` this above 2: pictures go dark at 4.",
