@@ -58,6 +58,9 @@ async def test_readiness_says_what_it_waits_for(stand: Stand) -> None:
         await stand.published()
         await stand.until_answered(http, "/readyz", lambda answer: answer["ready"])
         assert (await http.get("/readyz")).status_code == 200
+        assert stand.service.registry.get_sample_value("registry_publisher_active") == 1
+    assert stand.service.registry.get_sample_value("registry_publisher_active") == 0
+    assert stand.service.registry.get_sample_value("registry_publisher_terms_total") == 1
     assert (await http.get("/healthz")).status_code == 200
 
 
