@@ -75,6 +75,8 @@ class IngestMetrics:
             " read the topic's `.dlq`.",
             registry=registry,
         )
+        for reason in ("feed_full", "before_keyframe", "hung_up"):
+            self.access_units_dropped.labels(reason)
         for phase in Phase:
             self.cameras.labels(phase.value)
 

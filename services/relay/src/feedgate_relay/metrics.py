@@ -8,7 +8,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from feedgate_contracts.frame.v1.frame_pb2 import FrameEvent
 from feedgate_kit.metrics import DURATION_BUCKETS_S
+from feedgate_kit.topics import CAMERA_STATE, FEED_STATE, GRANT_STATE
+from feedgate_relay.admission import Refusal
 from feedgate_relay.reasons import Reason
 
 Samples = Callable[[], Iterable[tuple[str, float]]]
@@ -23,6 +26,18 @@ DARK_FOR_NOW: Final = (
     Reason.NOT_YET_OPEN,
 )
 """Why an open view may show nothing: 0 is said, too, so that an alert sees the first."""
+
+AT_THE_DOOR: Final = (
+    Reason.TICKET_MISSING,
+    Reason.TICKET_INVALID,
+    Reason.TICKET_USED,
+    Reason.TICKET_BEFORE_START,
+    Reason.TICKET_KEYS_UNAVAILABLE,
+    Reason.SECRET_REFUSED,
+    Reason.ORIGIN_REFUSED,
+    Reason.SUBPROTOCOL_MISSING,
+)
+KINDS_LOST: Final = ("audit", *(field.name for field in FrameEvent.DESCRIPTOR.oneofs_by_name["event"].fields))
 
 DARK_BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0)
 
@@ -142,6 +157,15 @@ class RelayMetrics:
             "some thousands they are lost.",
             registry=registry,
         )
+        # From the start, so that an alert sees the first of each, and a panel shows 0 and not nothing.
+        for counter, values in (
+            (self.pictures_refused, Refusal),
+            (self.views_refused, (*AT_THE_DOOR, Reason.TOO_MANY_VIEWS)),
+            (self.records_unreadable, (CAMERA_STATE, GRANT_STATE, FEED_STATE)),
+            (self.events_lost, KINDS_LOST),
+        ):
+            for value in values:
+                counter.labels(value)
         self._heartbeats = _Heartbeats(registry)
         self._dark_views = _DarkViews(registry)
 
