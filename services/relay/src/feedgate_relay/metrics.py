@@ -37,6 +37,7 @@ AT_THE_DOOR: Final = (
     Reason.ORIGIN_REFUSED,
     Reason.SUBPROTOCOL_MISSING,
 )
+UNITS_DROPPED: Final = ("unreadable", "repeated", "lost", "not_newest", "no_init_segment")
 KINDS_LOST: Final = ("audit", *(field.name for field in FrameEvent.DESCRIPTOR.oneofs_by_name["event"].fields))
 
 DARK_BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0)
@@ -159,6 +160,7 @@ class RelayMetrics:
         )
         # From the start, so that an alert sees the first of each, and a panel shows 0 and not nothing.
         for counter, values in (
+            (self.units_dropped, UNITS_DROPPED),
             (self.pictures_refused, Refusal),
             (self.views_refused, (*AT_THE_DOOR, Reason.TOO_MANY_VIEWS)),
             (self.records_unreadable, (CAMERA_STATE, GRANT_STATE, FEED_STATE)),
