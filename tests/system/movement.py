@@ -79,6 +79,16 @@ def falls(panel: str, by: float, **labels: str) -> Movement:
     )
 
 
+def sinks_below(panel: str, level: float, **labels: str) -> Movement:
+    """It was not below that level, and is at some moment."""
+    return Movement(
+        panel,
+        f"sinks below {level:g}",
+        lambda before, since: (before or 0.0) >= level > min(numbers(since), default=level),
+        labels,
+    )
+
+
 def changes(panel: str, **labels: str) -> Movement:
     """It is another number, or a number where there was none."""
     return Movement(
