@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from deploy.grafana.boards import BOARDS
+from tests.system.alert_rules import alerts
+
 RATE_INTERVAL = "$__rate_interval"
 """Grafana puts an interval in its place."""
 
@@ -39,3 +42,10 @@ def grouped_by(expr: str) -> set[str]:
 def values_of(operator: str, value: str) -> list[str]:
     """The values a matcher names, if they are written out."""
     return value.split("|") if operator in {"=~", "!~"} else [value]
+
+
+def watched() -> set[str]:
+    """Every metric that an alert or a panel asks for."""
+    asked = [alert["expr"] for alert in alerts()]
+    asked += [query.expr for board in BOARDS for panel in board.panels for query in panel.queries]
+    return {named.metric for expr in asked for named in metrics_in(expr)}
