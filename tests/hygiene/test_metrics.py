@@ -36,13 +36,16 @@ def families_of(registry: CollectorRegistry) -> list[Metric]:
     return list(registry.collect())
 
 
+def of_a_topic() -> list[tuple[str, float]]:
+    return [("registry.camera.state.v1", 0.5)]
+
+
 def _registries() -> Iterator[tuple[str, CollectorRegistry]]:
     for module in MODULES:
         registry = CollectorRegistry()
         metrics = class_of(module)(registry)
         if isinstance(metrics, feedgate_relay.metrics.RelayMetrics):
-            of_a_topic = [("registry.camera.state.v1", 0.5)]
-            metrics.watch_heartbeats(lambda: of_a_topic, lambda: of_a_topic)
+            metrics.watch_heartbeats(of_a_topic, of_a_topic)
         yield module.__name__, registry
     registry = CollectorRegistry()
     HttpMetrics(registry)
