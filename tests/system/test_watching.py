@@ -210,7 +210,7 @@ class Scene:
         await self._owner("pause")
         await self.watch.until_notice("paused_by_owner")
         notices, _ = self.watch.view._sockets
-        await notices.send('{"type": "dark", "ms": 12}')
+        await notices.send('{"type": "dark", "ms": 12, "code": "paused_by_owner"}')
 
     async def resume(self) -> None:
         assert self.watch is not None
