@@ -82,6 +82,11 @@ endif
 demo: $(RUNTIME)  ## Play the whole story and stay up (CAMERA=rtsp://… to use your own camera).
 	@$(BIN)/feedgate demo
 
+.PHONY: dashboards
+dashboards: $(DEV)  ## Write Grafana's dashboards and the page of metrics from the code.
+	@$(BIN)/python -m deploy.grafana
+	@$(BIN)/python -m feedgate.metrics_reference > docs/ref/metrics.md
+
 .PHONY: proto
 proto: $(DEV)  ## Generate feedgate_contracts from proto/.
 	@$(BIN)/python proto/generate.py

@@ -19,7 +19,8 @@ want() { installed "$1" || wanted+=("$1"); }
 
 if ! on_path apt-get; then
     echo "not Debian: install PostgreSQL, Chromium with DejaVu fonts, GStreamer 1.22 with its RTSP server and" >&2
-    echo "Python bindings, ffmpeg, libfaketime, Java 17 and Maven yourself; the tests find them on PATH" >&2
+    echo "Python bindings, ffmpeg, libfaketime, Prometheus 2.42 with Alertmanager, Java 17 and Maven yourself; the" >&2
+    echo "tests find them on PATH" >&2
     on_path mvn || exit 1
 else
     on_path git || want git
@@ -29,6 +30,8 @@ else
     want fonts-dejavu-core
     want ffmpeg
     want faketime
+    want prometheus
+    want prometheus-alertmanager
     want python3-gi
     want gir1.2-gst-rtsp-server-1.0
     for set in plugins-base plugins-good plugins-bad plugins-ugly libav tools; do

@@ -84,6 +84,11 @@ def missing_ffmpeg() -> str | None:
     return None if shutil.which("ffmpeg") else "no `ffmpeg`"
 
 
+def missing_prometheus() -> str | None:
+    programs = ("prometheus", "promtool", "prometheus-alertmanager", "amtool")
+    return next((f"no `{program}`" for program in programs if shutil.which(program) is None), None)
+
+
 def faketime_library() -> Path | None:
     """The variant for programs with threads."""
     return next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
@@ -102,6 +107,7 @@ NEEDS: Mapping[str, Callable[[], str | None]] = {
     "gstreamer-client": missing_gstreamer_client,
     "ffmpeg": missing_ffmpeg,
     "faketime": missing_faketime,
+    "prometheus": missing_prometheus,
 }
 """Each need and the question that answers what is missing, or None when nothing is."""
 

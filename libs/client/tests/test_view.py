@@ -1,6 +1,7 @@
 """A view over two real sockets: what comes, in which order, and how it ends."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -332,3 +333,11 @@ async def tell_for_ever(relay: Relay) -> None:
 async def until(holds: Callable[[], bool]) -> None:
     while not holds():  # noqa: ASYNC110 - the view has no event for its insides
         await asyncio.sleep(0.005)
+
+
+async def test_a_view_may_be_closed_as_soon_as_it_is_open(relay: Relay) -> None:
+    async with opened(relay) as view:
+        pass
+    assert [item async for item in view] == []
+    # What it had not begun yet is nowhere left un-awaited: a warning would fail this test.
+    gc.collect()

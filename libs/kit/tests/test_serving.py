@@ -108,6 +108,7 @@ async def test_a_service_answers_on_both_ports_while_it_runs() -> None:
         metrics = await client.get(f"{at.internal.origin}/metrics")
         assert measured(metrics.text)["shop_visits_total", "shop"] == 1
         assert "process_resident_memory_bytes" in metrics.text
+        assert "event_loop_delay_seconds_count" in metrics.text
         # Nothing internal on the public port.
         for path in ("/metrics", "/internal/v1/shop-things"):
             assert (await client.get(f"{at.public.origin}{path}")).status_code == 404

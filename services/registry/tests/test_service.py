@@ -46,6 +46,7 @@ async def test_what_was_committed_reaches_the_topics_in_order_and_only_then_a_he
 
 
 async def test_readiness_says_what_it_waits_for(stand: Stand) -> None:
+    measured = stand.service.registry.get_sample_value
     http = await stand.nobody()
     answer = await http.get("/readyz")
     assert answer.status_code == 503
@@ -57,6 +58,9 @@ async def test_readiness_says_what_it_waits_for(stand: Stand) -> None:
         await stand.published()
         await stand.until_answered(http, "/readyz", lambda answer: answer["ready"])
         assert (await http.get("/readyz")).status_code == 200
+        await stand.until_answered(http, "/readyz", lambda _: measured("registry_publisher_active") == 1)
+    assert measured("registry_publisher_active") == 0
+    assert (measured("registry_publisher_terms_total") or 0) >= 1
     assert (await http.get("/healthz")).status_code == 200
 
 

@@ -715,3 +715,20 @@ async def test_an_authorisation_that_was_not_read_yet_is_no_withdrawal(stage: St
     assert not watching.view.ended
     await stage.pass_time(250)
     assert watching.notices.notices()[-1] == ("stopped", "authorisation_withdrawn")
+
+
+# What operations see
+
+
+async def test_open_views_that_show_nothing_are_told_by_why(stage: Stage) -> None:
+    watching = await live(stage)
+    assert list(stage.views.dark_reasons()) == []
+    await stage.change_camera(sharing=SHARING_PAUSED)
+    assert list(stage.views.dark_reasons()) == ["paused"]
+    await stage.change_camera(sharing=SHARING_ON, resumed_at_us=stage.clock.now_us())
+    assert list(stage.views.dark_reasons()) == []
+    await stage.pass_time(4_500, beating=False)
+    stage.views.check()
+    assert list(stage.views.dark_reasons()) == ["heartbeat_old"]
+    watching.view.connection_closed(by_viewer=True)
+    assert list(stage.views.dark_reasons()) == []

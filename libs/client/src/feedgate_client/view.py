@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -114,9 +115,9 @@ class View:
         hello = await self._hello(notices)
         self.view_id, self.stream = hello["view_id"], hello["stream"]
         media = await self._connect(hello["media_path"], f"media.{hello['media_secret']}")
-        self._carry(self._read_notices(notices))
-        self._carry(self._read_media(media))
-        self._carry(self._renew(notices, hello["view_until"]))
+        self._carry(partial(self._read_notices, notices))
+        self._carry(partial(self._read_media, media))
+        self._carry(partial(self._renew, notices, hello["view_until"]))
 
     async def close(self) -> None:
         """End the view; the relay reports it as ended by the viewer."""
@@ -146,12 +147,12 @@ class View:
                 self._changed.clear()
                 await self._changed.wait()
 
-    def _carry(self, work: Coroutine[Any, Any, None]) -> None:
+    def _carry(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run it beside the others; what it cannot understand ends the view with an error."""
 
         async def carried() -> None:
             try:
-                await work
+                await work()
             except (ValueError, KeyError, TypeError) as error:
                 self._fail(ClientError(f"not a message of `{PROTOCOL}`: {error!r}"))
             except ClientError as error:

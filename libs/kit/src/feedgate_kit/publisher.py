@@ -11,7 +11,7 @@ other; a state record never is, for heartbeats vouch for what lies before them.
 import asyncio
 from contextlib import suppress
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from sqlalchemy import delete, select
@@ -33,7 +33,21 @@ EVENTS_AT_ONCE = 200
 logger = structlog.get_logger(__name__)
 
 
+class Told(Sent, Protocol):
+    """Told of what a publisher does, besides what it sent."""
+
+    def publishing(self, active: bool) -> None: ...
+
+    def events_waiting(self, count: int) -> None: ...
+
+
 class _Untold:
+    def publishing(self, active: bool) -> None:
+        pass
+
+    def events_waiting(self, count: int) -> None:
+        pass
+
     def heartbeat_sent(self, as_of_us: int) -> None:
         pass
 
@@ -52,7 +66,7 @@ class Publisher:
         bus: Bus,
         clock: Clock,
         state_topic: str,
-        metrics: Sent | None = None,
+        metrics: Told | None = None,
         interval_s: float = HEARTBEAT_S,
     ) -> None:
         """Prepare; nothing happens before `run`.
@@ -63,7 +77,7 @@ class Publisher:
             bus: where records go.
             clock: stamps heartbeats.
             state_topic: the one state topic this service owns.
-            metrics: told of what was sent.
+            metrics: told of what was sent, what waits, and whether this process publishes.
             interval_s: between two heartbeats where nothing happens.
         """
         self.database = database
@@ -76,8 +90,6 @@ class Publisher:
         self.heartbeat_sent = asyncio.Event()
         self.stuck_events: set[int] = set()
         """Rows that neither their topic nor its dead letters take; they stay in the outbox."""
-        self.is_active = False
-        """Whether this process holds the lock; one that stands by serves requests all the same."""
 
     async def run(self) -> None:
         """Wait for the lock, then publish until cancelled.
@@ -88,14 +100,14 @@ class Publisher:
         """
         async with publisher_lock(self.database, f"publisher of {self.outbox.source}") as session:
             wake_up = _WakeUp(self.database, self.interval_s)
-            self.is_active = True
+            self.metrics.publishing(True)
             try:
                 async with asyncio.TaskGroup() as tasks:  # one failing ends this run whole, on purpose
                     tasks.create_task(wake_up.listen())
                     tasks.create_task(self._forward_events(wake_up))
                     tasks.create_task(self._publish_state(session, wake_up))
             finally:
-                self.is_active = False
+                self.metrics.publishing(False)
 
     async def _publish_state(self, session: LockSession, wake_up: "_WakeUp") -> None:
         turns = StateTurns(
@@ -124,6 +136,7 @@ class Publisher:
             async with self.database.read() as connection:
                 oldest = select(table).where(table.c.id.not_in(self.stuck_events)).order_by(table.c.id)
                 rows = (await connection.execute(oldest.limit(EVENTS_AT_ONCE))).all()
+            self.metrics.events_waiting(len(rows) + len(self.stuck_events))
             if not rows:
                 await wake_up.wait(woken)
                 continue

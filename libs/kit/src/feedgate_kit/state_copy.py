@@ -59,6 +59,8 @@ class StateCopy(Generic[T]):
         self.clock = clock
         self.freshness: Freshness | None = None
         self.unreadable = 0
+        self.offset_us: int | None = None
+        """This clock less the newest heartbeat's `as_of`, at its reading: its way here, and the clocks' difference."""
         self._entries: dict[str, _Entry[T]] = {}
 
     def apply(self, record: Record) -> str | None:
@@ -88,6 +90,7 @@ class StateCopy(Generic[T]):
         # before it, and a clock that was ahead and was set back is left behind.
         as_of_us = heartbeat.as_of.ToMicroseconds()
         self.freshness = Freshness(as_of_us, self.clock.monotonic_s())
+        self.offset_us = self.clock.now_us() - as_of_us
 
     def get(self, key: str) -> T | None:
         """The value in force, or None: missing or unreadable, which both deny."""

@@ -73,7 +73,6 @@ def assemble(settings: AccessPolicySettings, ports: AccessPolicyPorts) -> Assemb
         state_topic=GRANT_STATE,
         metrics=metrics,
     )
-    metrics.publisher_active.set_function(lambda: publisher.is_active)
     point = DecisionPoint(law, cameras)
     persons = Persons(settings.operator_pseudonym_key.get_secret_value().encode())
     trail = Trail(outbox)

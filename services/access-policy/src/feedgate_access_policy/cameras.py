@@ -76,6 +76,11 @@ class Cameras:
         return self.as_of_us is not None and self.as_of_us - self.skew_us >= at_us
 
     @property
+    def offset_us(self) -> int | None:
+        """This clock less what that heartbeat says, when it was read."""
+        return self._copy.offset_us
+
+    @property
     def unreadable(self) -> int:
         """Records that did not parse, since this copy was begun."""
         return self._copy.unreadable

@@ -1,6 +1,6 @@
 """From the bus into the chain: decode, append, commit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import structlog
 
@@ -36,10 +36,15 @@ class Collector:
         self.store = store
         self.metrics = metrics
         self.topic = topic
+        self.oldest_waiting_us: int | None = None
+        """When the oldest fact occurred that was read and is not yet in the chain."""
 
     async def run(self) -> None:
         """Collect until cancelled. A failure loses nothing: what was not committed comes again."""
         consumer = await self.bus.event_log(self.topic).open_consumer(GROUP)
+        self.oldest_waiting_us = (
+            None  # what a failed attempt had read comes again, here or to another process
+        )
         try:
             while True:
                 batch = await consumer.read()
@@ -70,7 +75,9 @@ class Collector:
                     "record is no fact", topic=self.topic, position=stored.position, cause=str(error)
                 )
                 await self._dead_letters().append(dead_letter(stored, self.topic, error))
+        self.oldest_waiting_us = min((fact.occurred_at_us for fact in facts), default=None)
         self._count(facts, await self.store.append(facts))
+        self.oldest_waiting_us = None
 
     def _dead_letters(self) -> EventLog:
         return self.bus.event_log(dead_letters(self.topic))
@@ -79,6 +86,9 @@ class Collector:
         self.metrics.repeated.inc(len(facts) - len(added))
         for fact in added:
             self.metrics.entries.labels(fact.type).inc()
-        newest = max((fact.occurred_at_us for fact in facts), default=None)
-        if newest is not None:
-            self.metrics.lag_seconds.set(max(0.0, (self.store.clock.now_us() - newest) / MICROSECONDS))
+
+
+def lag_s(collectors: Iterable[Collector], now_us: int) -> float:
+    """Age of the oldest fact that any of them has read and not yet added; 0 when there is none."""
+    waiting = [each.oldest_waiting_us for each in collectors if each.oldest_waiting_us is not None]
+    return max(0.0, (now_us - min(waiting, default=now_us)) / MICROSECONDS)

@@ -78,7 +78,9 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
         clock=clock,
         skew_us=skew_us,
     )
-    metrics.observe_camera_state(lambda: _age_s(worker.cameras), lambda: worker.cameras.unreadable)
+    metrics.observe_camera_state(
+        lambda: _age_s(worker.cameras), lambda: _offset_s(worker.cameras), lambda: worker.cameras.unreadable
+    )
 
     async def follow_cameras() -> None:
         # Until the new copy has read all there is, the old one counts for as long as it is fresh.
@@ -100,6 +102,7 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
             clock,
             topic=DEMAND_EVENTS,
             tenure=Tenure(worker, DEMAND_LASTS_S),
+            on_dead_letter=metrics.dead_letters.inc,
         )
 
     async def take_back() -> None:
@@ -198,3 +201,7 @@ def _empty_copy(clock: Clock) -> StateCopy[CameraState]:
 def _age_s(cameras: StateCopy[CameraState]) -> float:
     age_us = cameras.age_us()
     return math.inf if age_us is None else age_us / MICROSECONDS
+
+
+def _offset_s(cameras: StateCopy[CameraState]) -> float:
+    return math.nan if cameras.offset_us is None else cameras.offset_us / MICROSECONDS

@@ -60,7 +60,6 @@ def create_app(settings: RegistrySettings, ports: RegistryPorts) -> Service:
         state_topic=CAMERA_STATE,
         metrics=metrics,
     )
-    metrics.publisher_active.set_function(lambda: publisher.is_active)
     watch = DatabaseWatch(ports.database, PACKAGE, DATABASE_WATCH_S)
 
     account = accounts(acts, settings.owner_hash_key.get_secret_value().encode())

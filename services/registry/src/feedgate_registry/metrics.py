@@ -39,7 +39,8 @@ class RegistryMetrics:
         )
         self.expiries = Counter(
             "registry_authorisations_expired_total",
-            "Authorisations that reached their expiry.",
+            "Authorisations that reached their expiry. A burst: many were made at once a year ago; owners may want to"
+            " know.",
             registry=registry,
         )
         self.feed_records_unreadable = Counter(
@@ -47,15 +48,27 @@ class RegistryMetrics:
             "Feed records that did not parse. Any: ingest is of a version this registry cannot read.",
             registry=registry,
         )
-        self.publisher_active = Gauge(
-            "registry_publisher_active",
-            "1 in the process that publishes, 0 in those that stand by and serve requests alone. "
-            "A sum of 0 over all of them for 3 s: look at the database.",
-            registry=registry,
-        )
         self.heartbeat_at = Gauge(
             "registry_heartbeat_timestamp_seconds",
             "`as_of` of the last heartbeat acknowledged. `time() -` this above 2: pictures go dark at 4.",
+            registry=registry,
+        )
+        self.publisher_active = Gauge(
+            "registry_publisher_active",
+            "1 in the process that publishes, 0 in one that stands by. Their sum is 1 but for moments; 0:"
+            " no right is vouched for, pictures go dark within 5 s.",
+            registry=registry,
+        )
+        self.publisher_terms = Counter(
+            "registry_publisher_terms_total",
+            "Times this process became the publisher. Rising without a restart: its database session or the bus"
+            " fails again and again, read its log.",
+            registry=registry,
+        )
+        self.records_waiting = Gauge(
+            "registry_events_waiting",
+            "Committed audit records and decisions that the bus has not taken yet, 200 at most. Above 0 for long:"
+            " the bus is away; nothing is lost, but the ledger is behind.",
             registry=registry,
         )
         self.records_published = Counter(
@@ -73,6 +86,15 @@ class RegistryMetrics:
     def stopped(self, duration_s: float) -> None:
         """An owner asked to stop something, and this much later that was on record."""
         self.stop_seconds.observe(duration_s)
+
+    def publishing(self, active: bool) -> None:
+        """This process begins or ends to publish."""
+        self.publisher_active.set(active)
+        if active:
+            self.publisher_terms.inc()
+
+    def events_waiting(self, count: int) -> None:
+        self.records_waiting.set(count)
 
     def heartbeat_sent(self, as_of_us: int) -> None:
         self.heartbeat_at.set(as_of_us / MICROSECONDS)

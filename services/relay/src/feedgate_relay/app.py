@@ -40,7 +40,7 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
     prometheus = CollectorRegistry()
     metrics = RelayMetrics(prometheus)
     states = States(ports.bus, clock, limits, metrics)
-    metrics.watch_heartbeats(states.heartbeat_ages)
+    metrics.watch_heartbeats(states.heartbeat_ages, states.heartbeat_offsets)
     outgoing = Outgoing(ports.bus.event_log, metrics)
     name = Name(settings.relay_id)
     redemptions = Redemptions(ports.bus, clock, name)
@@ -55,6 +55,7 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
         media_path=f"/relay/v1/relays/{settings.relay_id}/media",
         maximum=settings.maximum_views,
     )
+    metrics.watch_dark_views(views.dark_reasons)
     demand = Demand(ports.bus.event_log(DEMAND_EVENTS), clock, settings.relay_id, views.demanded)
     views.on_change = demand.reconsider
     keys = TicketKeys(ports.ticket_keys, clock)

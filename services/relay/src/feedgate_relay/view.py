@@ -146,6 +146,14 @@ class View:
         """Whether somebody looks and may: then, and only then, the camera may be touched."""
         return self.right_is_live and self.delivery.open
 
+    @property
+    def dark_reason(self) -> str | None:
+        """Why its right shows nothing now; None while it does."""
+        if self.right_is_live:
+            return None
+        shut = self.delivery.window.shut
+        return Reason.HEARTBEAT_OLD if shut is None else shut.reason
+
     def reassess(self) -> None:
         """Work out the window anew from the records in force, and act on it."""
         if self.ended:
