@@ -33,7 +33,7 @@ async def test_a_request_that_owner_and_law_allow_waits_for_a_second_person(stan
     assert request["grants"] == []
     decision = request["decision"]
     assert (decision["permitted"], decision["reasons"], decision["errors"]) == (True, [], [])
-    assert decision["policy_version"].startswith("root@1/AR@1+")
+    assert decision["policy_version"].startswith("root@2/AR@1+")
     [about] = decision["cameras"]
     assert about["camera_id"] == camera.camera_id
     [made] = await stand.decisions()
