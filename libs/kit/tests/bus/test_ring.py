@@ -30,6 +30,17 @@ async def read(tail: RingTail, count: int) -> list[int]:
     return [int((await anext(tail)).value) for _ in range(count)]
 
 
+async def test_what_is_forgotten_is_read_by_nobody_and_its_followers_go_on() -> None:
+    rings = Rings(SteppedClock())
+    tail, other = rings.open_tail("camera"), rings.open_tail("other")
+    for key in ("camera", "other"):
+        rings.push(Record(key, b"before"))
+    rings.forget("camera")
+    rings.forget("unheard of")
+    rings.push(Record("camera", b"after"))
+    assert [(await anext(tail)).value, (await anext(other)).value] == [b"after", b"before"]
+
+
 async def test_what_nobody_follows_is_not_kept(clock: SteppedClock) -> None:
     rings = Rings(clock)
     rings.push(picture(1))

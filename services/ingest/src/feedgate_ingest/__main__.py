@@ -23,6 +23,7 @@ def build(settings: IngestSettings) -> Service:
         # Back under its name in time, a worker keeps its cameras.
         kafka_settings(settings, member=settings.worker_id),
         clock,
+        service="ingest",
     )
     token = settings.load_token_source(clock, settings.load_trust())
     service = create_app(settings, system_ports(settings, bus, clock, token))

@@ -18,6 +18,7 @@ from feedgate_ingest.adapters.wire import decode_demand, state_record, state_ver
 from feedgate_ingest.arrival import Pulse
 from feedgate_ingest.board import Board
 from feedgate_ingest.demand import DEMAND_LASTS_S
+from feedgate_ingest.erasure import Erasures
 from feedgate_ingest.metrics import IngestMetrics
 from feedgate_ingest.outlet import Outlet
 from feedgate_ingest.ports import IngestPorts
@@ -58,13 +59,15 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
         clock,
         metrics,
     )
+    pictures = bus.media_feed(ACCESS_UNITS)
+    erasures = Erasures(pictures, clock, metrics, skew_s=settings.skew_s)
     tools = SessionTools(
         camera=ports.camera,
         vault=ports.vault,
         resolver=ports.resolver,
         pool_key=ports.pool_key,
         own_networks=settings.load_own_networks(),
-        new_outlet=partial(Outlet, bus.media_feed(ACCESS_UNITS), unit_record, metrics),
+        new_outlet=partial(Outlet, pictures, unit_record, metrics),
         board=board,
         metrics=metrics,
         clock=clock,
@@ -74,6 +77,7 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
         pool=settings.pool,
         cameras=_empty_copy(clock),
         new_session=lambda target, attempts: Session(target, attempts, tools),
+        erase=erasures.ask,
         board=board,
         clock=clock,
         skew_us=skew_us,
@@ -126,6 +130,7 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
             "follow demand": follow_demand,
             "tell feed states": board.run,
             "take back feed states": take_back,
+            "erase stopped streams": erasures.run,
         }
         with beating(ports.pulse):
             # The worker ends first: cameras are hung up before their group is left.

@@ -45,6 +45,13 @@ class IngestMetrics:
             ["reason"],
             registry=registry,
         )
+        self.erasures = Counter(
+            "ingest_erasures_total",
+            "Streams whose owner stopped them while pictures lay on the bus. given_up: the bus did not answer,"
+            " and they expired by themselves.",
+            ["result"],
+            registry=registry,
+        )
         self.cameras = Gauge(
             "ingest_cameras",
             "Demanded streams by phase. retrying: see ingest_runs_ended_total; refused: owners must act.",
@@ -77,6 +84,8 @@ class IngestMetrics:
         )
         for reason in ("feed_full", "before_keyframe", "hung_up"):
             self.access_units_dropped.labels(reason)
+        for result in ("done", "given_up"):
+            self.erasures.labels(result)
         for phase in Phase:
             self.cameras.labels(phase.value)
 

@@ -273,6 +273,11 @@ class EmbeddedMediaFeed:
             raise ClosedError("bus is closed")
         return self._rings.open_tail(key)
 
+    async def erase(self, key: str, *, spare_s: float) -> None:
+        """At once: nothing of another stream is near."""
+        del spare_s
+        self._rings.forget(key)
+
     def close(self) -> None:
         self._closed = True
         self._rings.close()

@@ -45,6 +45,12 @@ class Rings:
             ring = self._rings[key] = _Ring(self._clock, self.limit_bytes, self.limit_s)
         return ring.open_tail(lambda tail: self._closed(key, ring, tail))
 
+    def forget(self, key: str) -> None:
+        """Drop what was pushed of `key` and is not read yet."""
+        ring = self._rings.get(key)
+        if ring is not None:
+            ring.forget()
+
     def close(self) -> None:
         """End every tail."""
         for ring in list(self._rings.values()):
@@ -141,6 +147,11 @@ class _Ring:
         if tail.next - 1 == self._first:
             self.drop_read()
         return record
+
+    def forget(self) -> None:
+        """Drop everything; tails go on with what comes."""
+        while self._records:
+            self._drop_first()
 
     def drop_read(self) -> None:
         """Let go of what every tail has read."""
