@@ -24,7 +24,7 @@ endif
 
 .PHONY: help
 help:  ## List what can be made.
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- environment ------------------------------------------------------------
 
@@ -64,12 +64,26 @@ $(DEV): $(RUNTIME) requirements/dev.txt
 servers:  ## Install the servers that tests meet: Kafka, PostgreSQL, Chromium, GStreamer (Debian).
 	@deploy/servers/install.sh
 
+# What each image installs: the lock of its own package, cut out of the runtime set.
+IMAGES := registry access-policy audit ingest relay feedgate tools
+PYPROJECT_OF_feedgate := apps/feedgate
+PYPROJECT_OF_tools := tools
+pyproject_of = $(or $(PYPROJECT_OF_$(1)),services/$(1))/pyproject.toml
+OURS := feedgate-contracts feedgate-kit feedgate-client feedgate $(addprefix feedgate-,registry access-policy audit ingest relay)
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+
 .PHONY: lock
 lock: $(DEV)  ## Choose versions anew and write requirements/*.txt.
-	@cd requirements && for set in runtime dev; do \
-	  ../$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-	    $$([[ $$set == dev ]] && echo "--constraint runtime.txt") --output-file $$set.txt $$set.in; done
+	@$(COMPILE) --upgrade --output-file requirements/runtime.txt requirements/runtime.in
+	@$(COMPILE) --upgrade --constraint requirements/runtime.txt --output-file requirements/dev.txt requirements/dev.in
+	@$(MAKE) lock-images
+
+.PHONY: lock-images
+lock-images: $(DEV)  ## Write requirements/<image>.txt: of the runtime set, what each image needs.
+	@echo hatchling | $(COMPILE) --constraint requirements/runtime.txt --output-file requirements/build.txt -
+	@$(foreach image,$(IMAGES),$(COMPILE) --constraint requirements/runtime.txt \
+	  $(addprefix --no-emit-package ,$(OURS)) --output-file requirements/$(image).txt $(call pyproject_of,$(image));)
 
 # --- product ----------------------------------------------------------------
 
