@@ -1,33 +1,38 @@
 """The servers that the other tests stand on: they start, obey and leave nothing behind."""
 
+import ssl
 from collections.abc import Callable
+from typing import Any
 
 import asyncpg
 import av
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError
 from playwright.async_api import Browser
 
 from tests.servers.gstreamer import Auth, Codec, StartGStreamerCamera
-from tests.servers.kafka import KafkaBroker
+from tests.servers.kafka import ADMIN, KafkaBroker, KafkaCluster
 from tests.servers.ports import free_port
 from tests.servers.postgres import SeparatedDatabase
 
 
-async def make_topic(bootstrap: str, name: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+async def make_topic(bootstrap: str, name: str, copies: int = 1, **security: Any) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **security)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(name, 1, 1)])
+        await admin.create_topics([NewTopic(name, 1, copies)])
     finally:
         await admin.close()
 
 
-async def produce(bootstrap: str, topic: str) -> int:
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", request_timeout_ms=20_000)
-    await producer.start()
+async def produce(bootstrap: str, topic: str, **security: Any) -> int:
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap, acks="all", request_timeout_ms=20_000, **security
+    )
     try:
+        await producer.start()
         sent = await producer.send_and_wait(topic, b"record")
     finally:
         await producer.stop()
@@ -53,6 +58,38 @@ async def test_a_frozen_broker_goes_on_where_it_stood(kafka_broker: KafkaBroker)
     assert kafka_broker.process.running
     kafka_broker.cont()
     assert await produce(kafka_broker.bootstrap, "harness-frozen") == 0
+
+
+def as_admin(cluster: KafkaCluster) -> dict[str, Any]:
+    return {
+        "security_protocol": "SASL_SSL",
+        "ssl_context": ssl.create_default_context(cafile=cluster.ca_file),
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": ADMIN,
+        "sasl_plain_password": cluster.admin_password,
+    }
+
+
+async def test_three_brokers_take_records_with_one_of_them_down(three_brokers: KafkaCluster) -> None:
+    security = as_admin(three_brokers)
+    await make_topic(three_brokers.bootstrap, "harness-three", 3, **security)
+    three_brokers.brokers[0].kill()
+    assert await produce(three_brokers.bootstrap, "harness-three", **security) == 0
+    three_brokers.restore()
+    three_brokers.brokers[1].kill()
+    assert await produce(three_brokers.bootstrap, "harness-three", **security) == 1
+
+
+async def test_the_secured_broker_knows_nobody_without_a_password(secured_kafka: KafkaCluster) -> None:
+    security = as_admin(secured_kafka)
+    await make_topic(secured_kafka.bootstrap, "harness-secured", **security)
+    assert await produce(secured_kafka.bootstrap, "harness-secured", **security) == 0
+    with pytest.raises(KafkaConnectionError):
+        await produce(
+            secured_kafka.bootstrap, "harness-secured", **security | {"sasl_plain_password": "wrong"}
+        )
+    with pytest.raises(KafkaConnectionError):
+        await produce(secured_kafka.bootstrap, "harness-secured")
 
 
 async def rows(url: str, query: str) -> list[tuple[object, ...]]:

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, async_playwright
 
 from tests.servers import machine
 from tests.servers.gstreamer import Auth, Codec, GStreamerCamera, Scene, StartGStreamerCamera
-from tests.servers.kafka import KafkaBroker
+from tests.servers.kafka import KafkaBroker, KafkaCluster
 from tests.servers.needs import require
 from tests.servers.postgres import PostgresServer, SeparatedDatabase
 
@@ -48,6 +48,32 @@ def kafka_broker(tmp_path: Path) -> Iterator[KafkaBroker]:
         yield broker
     finally:
         broker.end()
+
+
+@pytest.fixture(scope="session")
+def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """One broker, locked down, for the whole run. It never fails; topics and users are everybody's."""
+    require("kafka")
+    cluster = KafkaCluster(tmp_path_factory.mktemp("secured-kafka"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.end()
+
+
+@pytest.fixture
+def three_brokers(tmp_path: Path) -> Iterator[KafkaCluster]:
+    """Three brokers of the test's own, locked down, each to freeze, kill and start again."""
+    require("kafka")
+    folder = tmp_path / "three-brokers"
+    folder.mkdir()
+    cluster = KafkaCluster(folder, nodes=3)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.end()
 
 
 @pytest.fixture(scope="session")

@@ -1,36 +1,39 @@
-"""One Kafka broker in KRaft mode: broker and controller in one process."""
+"""Kafka in KRaft mode, each node broker and controller in one process: one open broker, or a cluster."""
 
+import secrets
 import shutil
 import socket
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from pathlib import Path
 
+from tests.servers.certificates import CertificateAuthority
 from tests.servers.detour import KafkaDetour
 from tests.servers.machine import KAFKA_JARS
 from tests.servers.ports import free_port
 from tests.servers.process import ServerProcess
 
 JVM = (
-    "-Xms256m",
-    "-Xmx512m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
 )
+LARGE_HEAP = ("-Xms256m", "-Xmx512m")
+SMALL_HEAP = ("-Xms96m", "-Xmx320m")
+"""Of a cluster's nodes: three of them share the machine with all the services."""
 STARTED = "Kafka Server started"
+ADMIN = "admin"
+"""The user of a secured cluster who may do everything."""
+
 # A killed broker may register again only when its last session has expired: 9 s unless told otherwise.
-PROPERTIES = """\
+COMMON = """\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},DETOUR://127.0.0.1:{behind_detour},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},DETOUR://127.0.0.1:{detour}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,DETOUR:PLAINTEXT,CONTROLLER:PLAINTEXT
+node.id={node_id}
+controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
@@ -38,13 +41,13 @@ num.partitions=1
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
 offsets.topic.num.partitions=1
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor={nodes}
 transaction.state.log.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={nodes}
+transaction.state.log.min.isr={in_sync}
 share.coordinator.state.topic.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor={nodes}
+share.coordinator.state.topic.min.isr={in_sync}
 log.cleaner.dedupe.buffer.size=16777216
 log.retention.check.interval.ms=10000
 log.segment.delete.delay.ms=1000
@@ -52,40 +55,66 @@ num.network.threads=2
 num.io.threads=4
 background.threads=2
 """
+OPEN_WITH_DETOUR = """\
+listeners=PLAINTEXT://127.0.0.1:{port},DETOUR://127.0.0.1:{behind_detour},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},DETOUR://127.0.0.1:{detour}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,DETOUR:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+"""
+OPEN = """\
+listeners=CLIENTS://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=CLIENTS://127.0.0.1:{port}
+listener.security.protocol.map=CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=CLIENTS
+"""
+# Clients come with a password, nodes to each other with the certificate of `{node}`, who may do everything.
+SECURED = """\
+listeners=CLIENTS://127.0.0.1:{port},NODES://127.0.0.1:{between},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=CLIENTS://127.0.0.1:{port},NODES://127.0.0.1:{between}
+listener.security.protocol.map=CLIENTS:SASL_SSL,NODES:SSL,CONTROLLER:SSL
+inter.broker.listener.name=NODES
+listener.name.clients.ssl.client.auth=none
+listener.name.nodes.ssl.client.auth=required
+listener.name.controller.ssl.client.auth=required
+ssl.keystore.type=PEM
+ssl.keystore.location={keystore}
+ssl.truststore.type=PEM
+ssl.truststore.location={truststore}
+sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.clients.sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.clients.scram-sha-512.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=false
+super.users=User:CN={node};User:{admin}
+"""
 
 
-class KafkaBroker:
-    """A broker that can be frozen, killed and started again on the same port and data."""
+class KafkaNode:
+    """One broker that can be frozen, killed and started again on the same port and data."""
 
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.detour = KafkaDetour()
-        """Another way to it, for clients whose requests are to be held back."""
+    def __init__(
+        self,
+        folder: Path,
+        properties: str,
+        *,
+        port: int,
+        cluster_id: str,
+        heap: Sequence[str] = LARGE_HEAP,
+        format_options: Sequence[str] = (),
+    ) -> None:
+        self.port = port
         self.folder = folder
-        properties = folder / "server.properties"
-        data = folder / "data"
-        properties.write_text(
-            PROPERTIES.format(
-                port=self.port,
-                behind_detour=self.detour.target_port,
-                detour=self.detour.port,
-                controller=free_port(),
-                data=data,
-            ),
-            encoding="utf-8",
-        )
-        java = shutil.which("java") or "java"
+        file = folder / "server.properties"
+        file.write_text(properties, encoding="utf-8")
+        java = (shutil.which("java") or "java", *heap, *JVM, "-cp", f"{KAFKA_JARS}/*")
         self._format = (
-            *(java, *JVM, "-cp", f"{KAFKA_JARS}/*", "kafka.tools.StorageTool", "format"),
-            *(f"--cluster-id={new_cluster_id()}", "-c", str(properties)),  # an id may begin with `-`
+            *(*java, "kafka.tools.StorageTool", "format", *format_options),
+            *(f"--cluster-id={cluster_id}", "-c", str(file)),  # an id may begin with `-`
         )
         self._formatted = False
         self._starts = 0
-        self.process = ServerProcess(
-            "kafka",
-            (java, *JVM, "-cp", f"{KAFKA_JARS}/*", "kafka.Kafka", properties),
-            folder / "broker.log",
-        )
+        self.process = ServerProcess("kafka", (*java, "kafka.Kafka", file), folder / "broker.log")
 
     @property
     def bootstrap(self) -> str:
@@ -133,6 +162,116 @@ class KafkaBroker:
             return False
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+class KafkaBroker(KafkaNode):
+    """One open broker, alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.detour = KafkaDetour()
+        """Another way to it, for clients whose requests are to be held back."""
+        port, controller = free_port(), free_port()
+        properties = COMMON + OPEN_WITH_DETOUR
+        super().__init__(
+            folder,
+            properties.format(
+                node_id=1,
+                nodes=1,
+                in_sync=1,
+                voters=f"1@127.0.0.1:{controller}",
+                data=folder / "data",
+                port=port,
+                behind_detour=self.detour.target_port,
+                detour=self.detour.port,
+                controller=controller,
+            ),
+            port=port,
+            cluster_id=new_cluster_id(),
+        )
+
+
+class KafkaCluster:
+    """One or three brokers, open or locked down; each of `brokers` can be frozen, killed and restarted.
+
+    Locked down means: TLS, SASL/SCRAM-SHA-512 for clients, and nobody may do anything that no
+    rule allows, but `admin`, whose password is `admin_password`.
+    """
+
+    def __init__(self, folder: Path, *, nodes: int = 1, secured: bool = True) -> None:
+        """Prepare.
+
+        Args:
+            folder: an empty one, for certificates, properties and data.
+            nodes: 1 or 3; internal topics are replicated on all, in sync on all but one.
+            secured: False leaves it open to everybody on this machine.
+        """
+        self.folder = folder
+        self.nodes = nodes
+        self.secured = secured
+        self.admin_password = secrets.token_urlsafe(16)
+        self.authority = CertificateAuthority(folder)
+        self.ca_file = self.authority.ca_file
+        """Trusting it, a client believes the brokers."""
+        keystore = self.authority.issue("node")
+        ports = [(free_port(), free_port(), free_port()) for _ in range(nodes)]
+        voters = ",".join(f"{number}@127.0.0.1:{port[2]}" for number, port in enumerate(ports, start=1))
+        cluster_id = new_cluster_id()
+        self.brokers: list[KafkaNode] = []
+        for number, (port, between, controller) in enumerate(ports, start=1):
+            node = folder / f"node-{number}"
+            node.mkdir()
+            properties = (COMMON + (SECURED if secured else OPEN)).format(
+                node_id=number,
+                nodes=nodes,
+                in_sync=max(1, nodes - 1),
+                voters=voters,
+                data=node / "data",
+                port=port,
+                between=between,
+                controller=controller,
+                keystore=keystore,
+                truststore=self.ca_file,
+                node=keystore.stem,
+                admin=ADMIN,
+            )
+            self.brokers.append(
+                KafkaNode(
+                    node,
+                    properties,
+                    port=port,
+                    cluster_id=cluster_id,
+                    heap=SMALL_HEAP,
+                    format_options=self._first_user() if secured else (),
+                )
+            )
+
+    @property
+    def bootstrap(self) -> str:
+        return ",".join(broker.bootstrap for broker in self.brokers)
+
+    def start(self) -> None:
+        """Return when every broker takes requests."""
+        for broker in self.brokers:
+            broker.begin()
+        for broker in self.brokers:
+            broker.wait()
+
+    def end(self) -> None:
+        for broker in self.brokers:
+            broker.end()
+
+    def restore(self) -> None:
+        """Every broker running again, whatever was done to it."""
+        for broker in self.brokers:
+            if broker.process.running:
+                broker.cont()
+            else:
+                broker.begin()
+        for broker in self.brokers:
+            broker.wait()
+
+    def _first_user(self) -> tuple[str, ...]:
+        return ("--add-scram", f"SCRAM-SHA-512=[name={ADMIN},password={self.admin_password}]")
 
 
 def new_cluster_id() -> str:

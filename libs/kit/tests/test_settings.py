@@ -101,7 +101,7 @@ def test_each_wrong_value_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("HASH_KEY", "hunter2"),
         ("PUBLIC_ORIGIN", "https://user:hunter2@feedgate.example"),
-        ("KAFKA_PASSWORD", "hunter2"),
+        ("KAFKA_PASWORD", "hunter2"),
     ],
 )
 def test_an_error_never_repeats_a_secret(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

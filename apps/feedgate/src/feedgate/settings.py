@@ -38,7 +38,9 @@ class UpSettings(ServiceSettings):
         parse_networks(networks)
         return networks
 
-    @field_validator("kafka_bootstrap", "database_url", mode="before")
+    @field_validator(
+        "kafka_bootstrap", "kafka_ca_file", "kafka_username", "kafka_password", "database_url", mode="before"
+    )
     @classmethod
     def _left_alone(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse what would be ignored: somebody who sets it believes that it holds."""

@@ -44,6 +44,15 @@ class ServiceSettings(BaseSettings):
     kafka_bootstrap: str = "127.0.0.1:9092"
     """Kafka brokers to begin with, `host:port` separated by commas; name two or more in production."""
 
+    kafka_ca_file: Path | None = None
+    """PEM file of the certificates that sign the brokers'. Set, Kafka is spoken to over TLS alone."""
+
+    kafka_username: str | None = Field(default=None, min_length=1)
+    """Who this service is to Kafka (SASL/SCRAM-SHA-512), by custom its name; needs the password."""
+
+    kafka_password: SecretStr | None = Field(default=None, min_length=1)
+    """Of that user. Give it as a file. Without `KAFKA_CA_FILE` it goes to brokers on loopback alone."""
+
     database_url: SecretStr | None = None
     """`postgresql+asyncpg://user:password@host/name`, or `sqlite+aiosqlite:///path` in one process.
     Give it as a file: it holds a password. Services without a database leave it out."""

@@ -7,8 +7,9 @@ from typing import Any, cast
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from feedgate_kit.bus.kafka_connection import KafkaSettings, LogEdges
+from feedgate_kit.bus.kafka_connection import LogEdges
 from feedgate_kit.bus.kafka_media import KafkaMediaFeed, MediaProducer
+from feedgate_kit.bus.kafka_settings import KafkaSettings
 from feedgate_kit.stepped_clock import SteppedClock
 from feedgate_kit.topics import ACCESS_UNITS, find_topic, load_topics
 

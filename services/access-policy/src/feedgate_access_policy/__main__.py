@@ -6,7 +6,7 @@ from feedgate_access_policy.app import create_app
 from feedgate_access_policy.ports import AccessPolicyPorts
 from feedgate_access_policy.settings import AccessPolicySettings
 from feedgate_access_policy.ticket import load_ticket_keys
-from feedgate_kit.bus.kafka import KafkaBus, KafkaSettings
+from feedgate_kit.bus.kafka import KafkaBus, kafka_settings
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.database import Database
 from feedgate_kit.identity import TokenVerifier
@@ -19,7 +19,7 @@ def build(settings: AccessPolicySettings) -> Service:
     """The service with everything it uses."""
     clock = SystemClock()
     ports = AccessPolicyPorts(
-        bus=KafkaBus(KafkaSettings(bootstrap=settings.kafka_bootstrap), clock),
+        bus=KafkaBus(kafka_settings(settings), clock),
         database=Database(settings.require_database_url()),
         verifier=TokenVerifier(settings.load_issuers(), clock),
         agencies=settings.load_agencies(),

@@ -5,7 +5,7 @@ import sys
 from feedgate_audit.app import create_app
 from feedgate_audit.ports import AuditPorts
 from feedgate_audit.settings import AuditSettings
-from feedgate_kit.bus.kafka import KafkaBus, KafkaSettings
+from feedgate_kit.bus.kafka import KafkaBus, kafka_settings
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.database import Database
 from feedgate_kit.identity import TokenVerifier
@@ -18,7 +18,7 @@ def build(settings: AuditSettings) -> Service:
     """The service with everything it uses."""
     clock = SystemClock()
     ports = AuditPorts(
-        bus=KafkaBus(KafkaSettings(bootstrap=settings.kafka_bootstrap), clock),
+        bus=KafkaBus(kafka_settings(settings), clock),
         database=Database(settings.require_database_url()),
         verifier=TokenVerifier(settings.load_issuers(), clock),
         clock=clock,

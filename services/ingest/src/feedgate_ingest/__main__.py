@@ -4,7 +4,7 @@ import sys
 
 from feedgate_ingest.app import create_app, system_ports
 from feedgate_ingest.settings import IngestSettings
-from feedgate_kit.bus.kafka import KafkaBus, KafkaSettings
+from feedgate_kit.bus.kafka import KafkaBus, kafka_settings
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.identity import TokenVerifier
 from feedgate_kit.server import run
@@ -26,7 +26,7 @@ def build(settings: IngestSettings) -> Service:
     clock = SystemClock()
     bus = KafkaBus(
         # One worker per pool: back under its name in time, it keeps its partitions.
-        KafkaSettings(bootstrap=settings.kafka_bootstrap, member=f"ingest-{settings.pool}"),
+        kafka_settings(settings, member=f"ingest-{settings.pool}"),
         clock,
     )
     token = ClientCredentials(

@@ -2,7 +2,7 @@
 
 import sys
 
-from feedgate_kit.bus.kafka import KafkaBus, KafkaSettings
+from feedgate_kit.bus.kafka import KafkaBus, kafka_settings
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.database import Database
 from feedgate_kit.identity import TokenVerifier
@@ -21,7 +21,7 @@ def build(settings: RegistrySettings) -> Service:
     clock = SystemClock()
     ports = RegistryPorts(
         database=Database(settings.require_database_url()),
-        bus=KafkaBus(KafkaSettings(bootstrap=settings.kafka_bootstrap), clock),
+        bus=KafkaBus(kafka_settings(settings), clock),
         clock=clock,
         resolver=HostResolver(settings.resolve_timeout_s),
         verifier=TokenVerifier(settings.load_issuers(), clock),

@@ -2,7 +2,7 @@
 
 import sys
 
-from feedgate_kit.bus.kafka import KafkaBus, KafkaSettings
+from feedgate_kit.bus.kafka import KafkaBus, kafka_settings
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.identity import TokenVerifier
 from feedgate_kit.server import run
@@ -18,7 +18,7 @@ def build(settings: RelaySettings) -> Service:
     """The service with everything it uses."""
     clock = SystemClock()
     ports = RelayPorts(
-        bus=KafkaBus(KafkaSettings(bootstrap=settings.kafka_bootstrap), clock),
+        bus=KafkaBus(kafka_settings(settings), clock),
         clock=clock,
         verifier=TokenVerifier(settings.load_issuers(), clock),
         ticket_keys=HttpTicketKeys(settings.access_policy_internal_url),

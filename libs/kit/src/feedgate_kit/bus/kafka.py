@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import Mapping
 
-from feedgate_kit.bus.kafka_connection import KafkaSettings, LogEdges
+from feedgate_kit.bus.kafka_connection import LogEdges
 from feedgate_kit.bus.kafka_control import ControlProducer
 from feedgate_kit.bus.kafka_events import KafkaEventLog
 from feedgate_kit.bus.kafka_media import KafkaMediaFeed, MediaProducer
+from feedgate_kit.bus.kafka_settings import KafkaSettings, kafka_settings
 from feedgate_kit.bus.kafka_state import KafkaStateLog
 from feedgate_kit.clock import Clock
 from feedgate_kit.topics import Topic, find_topic, load_topics
 
-__all__ = ["KafkaBus", "KafkaSettings"]
+__all__ = ["KafkaBus", "KafkaSettings", "kafka_settings"]
 
 
 class KafkaBus:

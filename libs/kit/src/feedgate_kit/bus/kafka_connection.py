@@ -1,21 +1,19 @@
-"""What every connection to Kafka shares: settings, errors in the bus's words, and where a log ends."""
+"""What every connection to Kafka shares: who we are, errors in the bus's words, and where a log ends."""
 
 import asyncio
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
+from feedgate_kit.bus.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
 from feedgate_kit.bus.ports import ClosedError
 from feedgate_kit.bus.record import NO_HEADERS, Record
 from feedgate_kit.errors import BusError
 
-MAX_MESSAGE_BYTES = 8 * 1024 * 1024
-"""On topic, producer and consumer alike: a 4K keyframe is over 1 MiB."""
 FETCH_WAIT_MS = 100
 """How long the broker holds a fetch that finds nothing; that connection waits meanwhile."""
 POLL_MS = 500
@@ -23,27 +21,6 @@ POLL_MS = 500
 _log = structlog.get_logger()
 
 Fetched = Mapping[TopicPartition, list[ConsumerRecord]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KafkaSettings:
-    """How to reach Kafka, and when to stop waiting for it."""
-
-    bootstrap: str
-    """`host:port` of one or more brokers, separated by commas."""
-    client_id: str = "feedgate"
-    request_timeout_s: float = 5.0
-    """After this an append is reported failed, though it may still land; a read to the end fails."""
-    media_timeout_s: float = 2.0
-    """After this a picture that Kafka has not taken is dropped, with those queued behind it."""
-    session_timeout_s: float = 6.0
-    """After this the group gives a silent member's partitions to others."""
-    member: str | None = None
-    """A name that outlives a restart: a member back within the session timeout keeps its partitions."""
-    queue_units: int = 150
-    """Pictures of one stream that may wait: a GOP of 3 s at 50 pictures a second."""
-    queue_bytes: int = MAX_MESSAGE_BYTES
-    """Bytes of one stream that may wait; a single larger picture still may."""
 
 
 @contextmanager
@@ -57,11 +34,19 @@ def bus_errors(doing: str) -> Iterator[None]:
         raise BusError(f"{doing}: {type(error).__name__} {error}".rstrip()) from error
 
 
+def reaching(settings: KafkaSettings) -> dict[str, Any]:
+    """What every client of aiokafka is given."""
+    return {
+        "bootstrap_servers": settings.bootstrap,
+        "client_id": settings.client_id,
+        **settings.security.client_options(),
+    }
+
+
 def consumer_of(settings: KafkaSettings, **options: Any) -> AIOKafkaConsumer:
     """A consumer that never commits by itself."""
     defaults = {
-        "bootstrap_servers": settings.bootstrap,
-        "client_id": settings.client_id,
+        **reaching(settings),
         "enable_auto_commit": False,
         "fetch_max_wait_ms": FETCH_WAIT_MS,
         "max_partition_fetch_bytes": MAX_MESSAGE_BYTES,

@@ -13,14 +13,9 @@ from aiokafka.errors import (
 )
 from aiokafka.partitioner import DefaultPartitioner
 
-from feedgate_kit.bus.kafka_connection import (
-    MAX_MESSAGE_BYTES,
-    KafkaSettings,
-    bus_errors,
-    headers_of,
-    start,
-)
+from feedgate_kit.bus.kafka_connection import bus_errors, headers_of, reaching, start
 from feedgate_kit.bus.kafka_producer import stop_producer
+from feedgate_kit.bus.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
 from feedgate_kit.bus.ports import ClosedError
 from feedgate_kit.bus.record import Record
 from feedgate_kit.bus.record_size import check_size
@@ -98,8 +93,7 @@ class ControlProducer:
                 raise ClosedError("bus is not open")
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    bootstrap_servers=self._settings.bootstrap,
-                    client_id=self._settings.client_id,
+                    **reaching(self._settings),
                     enable_idempotence=True,
                     acks="all",
                     linger_ms=0,

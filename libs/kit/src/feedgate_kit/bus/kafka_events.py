@@ -9,7 +9,6 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.errors import OffsetOutOfRangeError
 
 from feedgate_kit.bus.kafka_connection import (
-    KafkaSettings,
     LogEdges,
     Poller,
     bus_errors,
@@ -18,6 +17,7 @@ from feedgate_kit.bus.kafka_connection import (
     start,
 )
 from feedgate_kit.bus.kafka_control import ControlProducer
+from feedgate_kit.bus.kafka_settings import KafkaSettings
 from feedgate_kit.bus.ports import ClosedError
 from feedgate_kit.bus.record import Record, StoredRecord
 from feedgate_kit.errors import BusError, PositionError

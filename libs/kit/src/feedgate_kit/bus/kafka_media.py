@@ -8,18 +8,18 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from feedgate_kit.bus.kafka_connection import (
-    MAX_MESSAGE_BYTES,
-    KafkaSettings,
     LogEdges,
     Poller,
     bus_errors,
     consumer_of,
     headers_of,
+    reaching,
     record_of,
     start,
 )
 from feedgate_kit.bus.kafka_control import partition_of
 from feedgate_kit.bus.kafka_producer import stop_producer
+from feedgate_kit.bus.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
 from feedgate_kit.bus.ports import ClosedError
 from feedgate_kit.bus.record import Record
 from feedgate_kit.bus.record_size import fits, size_bytes
@@ -46,8 +46,7 @@ class MediaProducer:
 
     async def start(self) -> None:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.bootstrap,
-            client_id=f"{self._settings.client_id}-media",
+            **reaching(self._settings) | {"client_id": f"{self._settings.client_id}-media"},
             acks=1,
             linger_ms=0,
             max_batch_size=BATCH_BYTES,

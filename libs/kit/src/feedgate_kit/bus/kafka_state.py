@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from aiokafka import TopicPartition
 
 from feedgate_kit.bus.kafka_connection import (
-    KafkaSettings,
     LogEdges,
     Poller,
     bus_errors,
@@ -15,6 +14,7 @@ from feedgate_kit.bus.kafka_connection import (
     start,
 )
 from feedgate_kit.bus.kafka_control import ControlProducer
+from feedgate_kit.bus.kafka_settings import KafkaSettings
 from feedgate_kit.bus.record import Record
 from feedgate_kit.topics import Topic, TopicError
 
