@@ -286,7 +286,6 @@ class Deployment:
         return {prefix + setting: value for setting, value in settings.items()}
 
     def _own_settings(self, service: str) -> dict[str, str]:
-        ingest = self.issuer.person("ingest")
         own = {
             "registry": {
                 "OWNER_HASH_KEY": "of the owners in this test, and of no other",
@@ -301,13 +300,23 @@ class Deployment:
                 "POOL": POOL,
                 "POOL_PRIVATE_KEY": private_key_text(self.pool_key),
                 "REGISTRY_URL": self.internal("registry"),
-                "TOKEN_URL": ingest.token_url,
-                "CLIENT_ID": ingest.account.name,
-                "CLIENT_SECRET": ingest.account.secret,
+                **self._identity("ingest"),
             },
-            "relay": {"ACCESS_POLICY_INTERNAL_URL": self.internal("access-policy")},
+            "relay": {
+                "ACCESS_POLICY_INTERNAL_URL": self.internal("access-policy"),
+                **self._identity("relay"),
+            },
         }
         return own[service]
+
+    def _identity(self, service: str) -> dict[str, str]:
+        """What a service gets its own tokens with."""
+        client = self.issuer.person(service)
+        return {
+            "TOKEN_URL": client.token_url,
+            "CLIENT_ID": client.account.name,
+            "CLIENT_SECRET": client.account.secret,
+        }
 
     def _end_all(self) -> None:
         for process in self.processes.values():

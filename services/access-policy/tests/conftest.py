@@ -200,6 +200,7 @@ class Stand:
     bus: EmbeddedBus
     clock: SteppedClock
     issuers: Mapping[str, LocalIssuer]
+    services: LocalIssuer
     ticket_key: Ed25519PrivateKey
     stack: AsyncExitStack
     versions: dict[str, int] = field(default_factory=dict)
@@ -221,6 +222,9 @@ class Stand:
 
     async def supervisor(self, subject: str = "sara") -> httpx.AsyncClient:
         return await self.person(subject, "supervisor")
+
+    async def relay(self, *, internal: bool = True) -> httpx.AsyncClient:
+        return await self.client(FreshToken(self.services, "relay", "relay"), internal=internal)
 
     async def client(self, auth: httpx.Auth | None, *, internal: bool = False) -> httpx.AsyncClient:
         service = self.parts.service
@@ -418,6 +422,7 @@ async def stand(database_url: str, settings: AccessPolicySettings) -> AsyncItera
         )
         for agency in AGENCIES.values()
     }
+    services = LocalIssuer.generate("https://services.test", clock)
     ticket_key = Ed25519PrivateKey.generate()
     async with AsyncExitStack() as stack:
         database = Database(database_url)
@@ -427,7 +432,7 @@ async def stand(database_url: str, settings: AccessPolicySettings) -> AsyncItera
         await bus.start()
         stack.push_async_callback(bus.close)
         verifier = await stack.enter_async_context(
-            TokenVerifier([issuer.config() for issuer in issuers.values()], clock)
+            TokenVerifier([issuer.config() for issuer in [*issuers.values(), services]], clock)
         )
         ports = AccessPolicyPorts(
             bus=bus,
@@ -440,7 +445,7 @@ async def stand(database_url: str, settings: AccessPolicySettings) -> AsyncItera
         parts = assemble(settings, ports)
         follower = asyncio.create_task(parts.cameras.follow(parts.reviews.ask_for))
         try:
-            yield Stand(parts, database, bus, clock, issuers, ticket_key, stack)
+            yield Stand(parts, database, bus, clock, issuers, services, ticket_key, stack)
         finally:
             follower.cancel()
             await asyncio.gather(follower, return_exceptions=True)

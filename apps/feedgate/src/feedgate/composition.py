@@ -216,6 +216,10 @@ def _relay(box: Box, access_policy: Service) -> Service:
         bus=box.bus,
         clock=box.clock,
         verifier=box.verifier,
-        ticket_keys=HttpTicketKeys("http://inside", transport=httpx.ASGITransport(access_policy.internal)),
+        ticket_keys=HttpTicketKeys(
+            "http://inside",
+            box.services_issuer.token_source("relay", ["relay"]),
+            transport=httpx.ASGITransport(access_policy.internal),
+        ),
     )
     return feedgate_relay.app.create_app(settings, ports)

@@ -18,11 +18,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from feedgate_kit.agencies import Agency, load_agencies
+from feedgate_kit.clock import Clock
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.identity.issuers import IssuerConfig, load_issuers
 from feedgate_kit.identity.plain_http import refuse_plain_http
 from feedgate_kit.listening import Listen
 from feedgate_kit.problems import HIDDEN, is_secret_name
+from feedgate_kit.tokens import ClientCredentials, TokenSource
+from feedgate_kit.trust import Trust, load_trust
 
 S = TypeVar("S", bound="ServiceSettings")
 
@@ -77,6 +80,10 @@ class ServiceSettings(BaseSettings):
 
     agencies_file: Path | None = None
     """YAML list of the police agencies: id, name, jurisdiction, issuer."""
+
+    ca_file: Path | None = None
+    """PEM file of certificate authorities to believe beside the system's, for every `https` address this
+    service calls: issuers and other services. Left out: the system's alone."""
 
     skew_s: float = Field(default=0.5, ge=0, le=5)
     """How far two hosts' clocks may differ, in seconds. Alert below it; 0 only where all is one process."""
@@ -145,6 +152,14 @@ class ServiceSettings(BaseSettings):
             )
         return load_agencies(self.agencies_file)
 
+    def load_trust(self) -> Trust:
+        """Whose certificates count for outgoing HTTPS.
+
+        Raises:
+            CertificateError: `ca_file` cannot be used.
+        """
+        return load_trust(self.ca_file, self.setting_name("ca_file"))
+
     def require_database_url(self) -> str:
         """The database's address, password included.
 
@@ -180,6 +195,34 @@ class ServiceSettings(BaseSettings):
             getattr(self, f"{face}_port"),
             self.setting_name(f"{face}_host"),
             self.setting_name(f"{face}_port"),
+        )
+
+
+class CallerSettings(ServiceSettings):
+    """Settings of a service that calls another's internal port, and so needs tokens of its own."""
+
+    token_url: str = ""
+    """Token endpoint of the issuer that speaks for services."""
+
+    client_id: str = ""
+    """This service's name at that issuer."""
+
+    client_secret: SecretStr | None = None
+    """Its secret there. Give it as a file."""
+
+    def load_token_source(self, clock: Clock, trust: Trust) -> TokenSource:
+        """This service's own tokens; none is asked for yet.
+
+        Raises:
+            SettingsError: the endpoint or the secret is not set.
+        """
+        if not self.token_url or self.client_secret is None:
+            missing = "client_secret" if self.token_url else "token_url"
+            raise SettingsError(
+                f"{self.setting_name(missing)} is not set; other services are called with a token"
+            )
+        return ClientCredentials(
+            self.token_url, self.client_id, self.client_secret.get_secret_value(), clock, trust=trust
         )
 
 

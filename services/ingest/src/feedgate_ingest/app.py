@@ -159,6 +159,7 @@ def system_ports(
             token,
             pool=settings.pool,
             key_id=pool_key.key_id,
+            trust=settings.load_trust(),
             transport=registry_transport,
         ),
         resolver=SystemResolver(),

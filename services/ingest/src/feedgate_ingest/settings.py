@@ -7,10 +7,10 @@ from pydantic import Field, SecretStr, field_validator
 from feedgate_ingest.source import PoolKey
 from feedgate_kit.addresses import Network, parse_networks
 from feedgate_kit.sealing import SealingError, key_id_of, read_private_key
-from feedgate_kit.settings import ServiceSettings, SettingsError, settings_of
+from feedgate_kit.settings import CallerSettings, SettingsError, settings_of
 
 
-class IngestSettings(ServiceSettings):
+class IngestSettings(CallerSettings):
     """Those all services share, and what only ingest needs."""
 
     model_config = settings_of("ingest")
@@ -30,14 +30,8 @@ class IngestSettings(ServiceSettings):
     registry_url: str = "http://127.0.0.1:8081"
     """Registry's internal port, where sealed sources are fetched at connect."""
 
-    token_url: str = ""
-    """Token endpoint of the issuer that speaks for services."""
-
     client_id: str = "ingest"
     """This service's name at that issuer; its tokens hold the role `ingest`."""
-
-    client_secret: SecretStr | None = None
-    """Its secret there. Give it as a file."""
 
     own_networks: list[str] = Field(default_factory=list)
     """Networks where this system itself lives, as a JSON list; no camera is pulled from them."""

@@ -24,7 +24,7 @@ def build(settings: RegistrySettings) -> Service:
         bus=KafkaBus(kafka_settings(settings), clock),
         clock=clock,
         resolver=HostResolver(settings.resolve_timeout_s),
-        verifier=TokenVerifier(settings.load_issuers(), clock),
+        verifier=TokenVerifier(settings.load_issuers(), clock, trust=settings.load_trust()),
         agencies=settings.load_agencies(),
         pools=load_pools(settings.pools_file),
     )

@@ -2,16 +2,19 @@
 
 from pydantic import Field
 
-from feedgate_kit.settings import ServiceSettings, settings_of
+from feedgate_kit.settings import CallerSettings, settings_of
 
 
-class RelaySettings(ServiceSettings):
+class RelaySettings(CallerSettings):
     """Variables `FEEDGATE_RELAY_…`."""
 
     model_config = settings_of("relay")
 
     access_policy_internal_url: str = "http://127.0.0.1:8081"
     """Access-policy's internal port, without a path: its public ticket keys are had there."""
+
+    client_id: str = "relay"
+    """This service's name at that issuer; its tokens hold the role `relay`."""
 
     relay_id: str = Field(default="relay-1", pattern=r"^[a-z0-9-]{1,40}$")
     """Tells this relay's demand from another's. Every relay of a deployment has its own."""
