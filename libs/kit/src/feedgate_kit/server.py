@@ -20,6 +20,7 @@ from feedgate_kit.redaction import redact_text
 from feedgate_kit.service import Lifespan, MakeSocket, WebSocketProtocol
 from feedgate_kit.settings import ServiceSettings, load_settings
 from feedgate_kit.telemetry import configure_logging
+from feedgate_kit.trust import ServerTls
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -58,7 +59,12 @@ class Addresses:
 
 @asynccontextmanager
 async def running(
-    service: Servable, public: Listen, internal: Listen, *, shutdown_s: float = 5.0
+    service: Servable,
+    public: Listen,
+    internal: Listen,
+    *,
+    shutdown_s: float = 5.0,
+    internal_tls: ServerTls | None = None,
 ) -> AsyncIterator[Addresses]:
     """Serve while the block runs.
 
@@ -70,6 +76,7 @@ async def running(
         public: where its public app listens.
         internal: where `/metrics` and `/internal` listen.
         shutdown_s: how long connections may take to end by themselves.
+        internal_tls: makes the internal port speak https alone.
 
     Raises:
         ListenError: a port is taken; nothing was started.
@@ -81,7 +88,7 @@ async def running(
         async with service.lifespan():
             servers = [
                 Server(service.public_app, service.ws_protocol, shutdown_s),
-                Server(service.internal_app, "none", shutdown_s),
+                Server(service.internal_app, "none", shutdown_s, internal_tls),
             ]
             async with serving(servers, [public_socket, internal_socket]):
                 logger.info(
@@ -97,13 +104,20 @@ async def running(
                     service.on_stopping()
 
 
-async def serve(service: Servable, public: Listen, internal: Listen, *, shutdown_s: float = 5.0) -> None:
+async def serve(
+    service: Servable,
+    public: Listen,
+    internal: Listen,
+    *,
+    shutdown_s: float = 5.0,
+    internal_tls: ServerTls | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT, which also end a start under way; see `running`."""
     with stop_signals() as stopped:
         started = asyncio.Event()
 
         async def live() -> None:
-            async with running(service, public, internal, shutdown_s=shutdown_s):
+            async with running(service, public, internal, shutdown_s=shutdown_s, internal_tls=internal_tls):
                 started.set()
                 await stopped()
 
@@ -151,7 +165,11 @@ def run(kind: type[S], build: Callable[[S], Servable]) -> int:
 
 async def _serve_built(settings: S, build: Callable[[S], Servable]) -> None:
     await serve(
-        build(settings), settings.public_listen, settings.internal_listen, shutdown_s=settings.shutdown_s
+        build(settings),
+        settings.public_listen,
+        settings.internal_listen,
+        shutdown_s=settings.shutdown_s,
+        internal_tls=settings.load_internal_tls(),
     )
 
 
@@ -184,7 +202,13 @@ def stop_signals() -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
 class Server(uvicorn.Server):
     """uvicorn without its hands on signals and lifespans, and with a moment at which it has started."""
 
-    def __init__(self, app: ASGIApp, ws_protocol: WebSocketProtocol, shutdown_s: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        ws_protocol: WebSocketProtocol,
+        shutdown_s: float,
+        tls: ServerTls | None = None,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -197,6 +221,8 @@ class Server(uvicorn.Server):
                 ws_max_size=MAXIMUM_WEBSOCKET_MESSAGE_BYTES,
                 ws_per_message_deflate=False,  # video does not shrink, and a window per viewer is memory
                 timeout_graceful_shutdown=max(1, round(shutdown_s)),
+                ssl_certfile=None if tls is None else tls.certificate_file,
+                ssl_keyfile=None if tls is None else tls.key_file,
             )
         )
         self.accepting = asyncio.Event()

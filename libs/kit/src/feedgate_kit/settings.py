@@ -25,7 +25,7 @@ from feedgate_kit.identity.plain_http import refuse_plain_http
 from feedgate_kit.listening import Listen
 from feedgate_kit.problems import HIDDEN, is_secret_name
 from feedgate_kit.tokens import ClientCredentials, TokenSource
-from feedgate_kit.trust import Trust, load_trust
+from feedgate_kit.trust import ServerTls, Trust, load_server_tls, load_trust
 
 S = TypeVar("S", bound="ServiceSettings")
 
@@ -71,6 +71,13 @@ class ServiceSettings(BaseSettings):
 
     internal_port: int = Field(default=8081, ge=0, le=65535)
     """Port of `/metrics` and `/internal`; 0 takes any free one."""
+
+    internal_certificate_file: Path | None = None
+    """PEM certificate of the internal port, which then speaks `https` alone; needs its key. Other services
+    call it across a network, so across one it needs both. Read at start."""
+
+    internal_key_file: Path | None = None
+    """PEM private key of that certificate."""
 
     public_origin: str = "http://127.0.0.1:8080"
     """What browsers see: scheme, host and port without a path. Pages of another origin get no WebSocket."""
@@ -121,6 +128,25 @@ class ServiceSettings(BaseSettings):
     @property
     def internal_listen(self) -> Listen:
         return self._listen("internal")
+
+    def load_internal_tls(self) -> ServerTls | None:
+        """What the internal port shows its callers; None for plain http.
+
+        Raises:
+            SettingsError: only one of the two is set.
+            CertificateError: they cannot be used, or the certificate is over.
+        """
+        certificate, key = self.internal_certificate_file, self.internal_key_file
+        name = self.setting_name
+        if certificate is None and key is None:
+            return None
+        if certificate is None or key is None:
+            there, missing = ("certificate", "key") if key is None else ("key", "certificate")
+            raise SettingsError(
+                f"{name(f'internal_{missing}_file')} is not set, but {name(f'internal_{there}_file')} is;"
+                " allowed: both or neither"
+            )
+        return load_server_tls(certificate, key, name("internal_certificate_file"))
 
     def load_issuers(self) -> tuple[IssuerConfig, ...]:
         """The issuers to believe.

@@ -1,6 +1,7 @@
 """Whose TLS certificates count, and until when."""
 
 import ssl
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -36,6 +37,36 @@ def load_trust(ca_file: Path | None, setting: str) -> Trust:
     context = httpx.create_ssl_context()
     context.load_verify_locations(cafile=ca_file)
     return context
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """What a server shows its callers; loaded once, so that a file which cannot be used ends the start."""
+
+    certificate_file: Path
+    key_file: Path
+
+
+def load_server_tls(certificate_file: Path, key_file: Path, setting: str) -> ServerTls:
+    """A server's certificate and key.
+
+    Args:
+        certificate_file: PEM, the server's own first.
+        key_file: PEM.
+        setting: where the certificate is named.
+
+    Raises:
+        CertificateError: they cannot be read, do not fit each other, or the certificate is not in date.
+    """
+    not_after(certificate_file, setting)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate_file, key_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise CertificateError(
+            f"{setting}: `{certificate_file}` and the key `{key_file}` cannot be used together:"
+            f" {error.strerror or error}"
+        ) from error
+    return ServerTls(certificate_file, key_file)
 
 
 def not_after(file: Path, setting: str, now: datetime | None = None) -> datetime:
