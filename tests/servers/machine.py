@@ -16,6 +16,18 @@ DEBIAN_PYTHON = Path("/usr/bin/python3")
 GSTREAMER_PLUGINS = ("libgstx264.so", "libgstx265.so", "libgstrtsp.so", "libgstrtp.so", "libgstlibav.so")
 
 
+def keycloak_distribution() -> Path | None:
+    """The folder that holds its `bin` and `lib`."""
+    found = sorted(SERVERS.glob("keycloak/keycloak-*/bin/kc.sh"))
+    return found[-1].parents[1] if found else None
+
+
+def missing_keycloak() -> str | None:
+    if shutil.which("java") is None:
+        return "no `java`"
+    return None if keycloak_distribution() else f"no Keycloak in {SERVERS / 'keycloak'}"
+
+
 def missing_kafka() -> str | None:
     if shutil.which("java") is None:
         return "no `java`"
@@ -83,6 +95,7 @@ def missing_faketime() -> str | None:
 
 NEEDS: Mapping[str, Callable[[], str | None]] = {
     "kafka": missing_kafka,
+    "keycloak": missing_keycloak,
     "postgres": missing_postgres,
     "chromium": missing_chromium,
     "gstreamer": missing_gstreamer,

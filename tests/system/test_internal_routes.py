@@ -51,7 +51,8 @@ def internal_routes(app: FastAPI) -> list[tuple[str, str]]:
     """Method and path of everything the app answers but what everybody may ask."""
     found = []
     for route in iter_route_contexts(app.routes):
-        assert route.path and route.methods, f"{route} is not one whose protection can be tried here"
+        assert route.path is not None, f"{route} is not one whose protection can be tried here"
+        assert route.methods, f"{route} is not one whose protection can be tried here"
         if route.path not in FOR_EVERYBODY:
             path = re.sub(r"\{[^}]+\}", new_id(), route.path)
             found += [(method, path) for method in sorted(route.methods)]
