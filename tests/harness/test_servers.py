@@ -1,6 +1,5 @@
 """The servers that the other tests stand on: they start, obey and leave nothing behind."""
 
-import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from aiokafka.errors import KafkaConnectionError
 from playwright.async_api import Browser
 
 from tests.servers.gstreamer import Auth, Codec, StartGStreamerCamera
-from tests.servers.kafka import ADMIN, KafkaBroker, KafkaCluster
+from tests.servers.kafka import KafkaBroker, KafkaCluster
 from tests.servers.ports import free_port
 from tests.servers.postgres import SeparatedDatabase
 
@@ -60,18 +59,8 @@ async def test_a_frozen_broker_goes_on_where_it_stood(kafka_broker: KafkaBroker)
     assert await produce(kafka_broker.bootstrap, "harness-frozen") == 0
 
 
-def as_admin(cluster: KafkaCluster) -> dict[str, Any]:
-    return {
-        "security_protocol": "SASL_SSL",
-        "ssl_context": ssl.create_default_context(cafile=cluster.ca_file),
-        "sasl_mechanism": "SCRAM-SHA-512",
-        "sasl_plain_username": ADMIN,
-        "sasl_plain_password": cluster.admin_password,
-    }
-
-
 async def test_three_brokers_take_records_with_one_of_them_down(three_brokers: KafkaCluster) -> None:
-    security = as_admin(three_brokers)
+    security = three_brokers.administrator.client_options()
     await make_topic(three_brokers.bootstrap, "harness-three", 3, **security)
     three_brokers.brokers[0].kill()
     assert await produce(three_brokers.bootstrap, "harness-three", **security) == 0
@@ -81,7 +70,7 @@ async def test_three_brokers_take_records_with_one_of_them_down(three_brokers: K
 
 
 async def test_the_secured_broker_knows_nobody_without_a_password(secured_kafka: KafkaCluster) -> None:
-    security = as_admin(secured_kafka)
+    security = secured_kafka.administrator.client_options()
     await make_topic(secured_kafka.bootstrap, "harness-secured", **security)
     assert await produce(secured_kafka.bootstrap, "harness-secured", **security) == 0
     with pytest.raises(KafkaConnectionError):

@@ -9,6 +9,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from pathlib import Path
 
+from feedgate_kit.bus.kafka_settings import KafkaSecurity
 from tests.servers.certificates import CertificateAuthority
 from tests.servers.detour import KafkaDetour
 from tests.servers.machine import KAFKA_JARS
@@ -248,6 +249,15 @@ class KafkaCluster:
     @property
     def bootstrap(self) -> str:
         return ",".join(broker.bootstrap for broker in self.brokers)
+
+    @property
+    def administrator(self) -> KafkaSecurity:
+        """Who may do everything."""
+        return self.security(ADMIN, self.admin_password)
+
+    def security(self, user: str, password: str) -> KafkaSecurity:
+        """How a user of a secured cluster reaches it."""
+        return KafkaSecurity(ca_file=self.ca_file, username=user, password=password)
 
     def start(self) -> None:
         """Return when every broker takes requests."""

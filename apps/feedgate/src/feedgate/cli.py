@@ -136,19 +136,58 @@ def apply(
         ),
     ],
     replication_factor: Annotated[int, typer.Option(min=1, help="Of new topics; 3 in production.")] = 1,
+    username: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FEEDGATE_KAFKA_USERNAME",
+            metavar="USER",
+            help="Kafka's administrator (SASL/SCRAM-SHA-512). With it users' rights are made too.",
+        ),
+    ] = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="FEEDGATE_KAFKA_PASSWORD_FILE",
+            metavar="FILE",
+            help="The administrator's password; or give the password itself in FEEDGATE_KAFKA_PASSWORD.",
+        ),
+    ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="FEEDGATE_KAFKA_CA_FILE",
+            metavar="FILE",
+            help="PEM file of the certificates that sign the brokers'. With it, TLS.",
+        ),
+    ] = None,
+    passwords: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A folder of one file per user, holding the password. Who is new to Kafka gets a file, "
+            "unless there is one; a file that was changed is made known to Kafka.",
+        ),
+    ] = None,
 ) -> None:
     """Make Kafka's topics, and give those there are the settings of their files.
 
+    In a secured Kafka (--username) each service, and each agency as `agency-<id>`, also gets the
+    rights that the topic files give it, and loses all others; who was taken out of the agencies file
+    is removed. Users and rights of other names are left alone.
+
     Prints what it changed, a line each. Doing it again changes nothing.
     """
+    from feedgate.kafka_apply import administrator, apply_all
     from feedgate_kit.agencies import load_agencies
-    from feedgate_kit.topics import apply_topics, load_topics
 
     agencies = load_agencies(agencies_file)
+    security = administrator(bootstrap, ca_file, username, password_file)
     # What it cannot do becomes one line of ours.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     changes = asyncio.run(
-        apply_topics(bootstrap, load_topics(), agencies, replication_factor=replication_factor)
+        apply_all(
+            bootstrap, list(agencies), security, replication_factor=replication_factor, passwords=passwords
+        )
     )
     for line in changes or ["nothing to change"]:
         typer.echo(line)

@@ -7,11 +7,14 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from feedgate_kit.errors import FeedgateError
+
+if TYPE_CHECKING:
+    from feedgate_kit.bus.kafka_settings import KafkaSecurity
 
 CAMERA_STATE = "registry.camera.state.v1"
 GRANT_STATE = "access-policy.grant.state.v1"
@@ -34,9 +37,9 @@ _KEYS = frozenset(
     {"description", "producer", "consumers", "key", "value", "partitions", "personal_data", "config"}
 )
 _EXTRA_KEYS = {
-    "state": frozenset[str](),
-    "events": frozenset({"per", "dead_letters"}),
-    "media": frozenset[str](),
+    "state": frozenset({"producer_reads"}),
+    "events": frozenset({"producer_reads", "per", "dead_letters"}),
+    "media": frozenset({"producer_erases"}),
 }
 _CONFIG = frozenset({"cleanup.policy", "segment.ms", "message.timestamp.type", "max.message.bytes"})
 _STATE_CONFIG = _CONFIG | {"min.compaction.lag.ms"}
@@ -73,6 +76,10 @@ class Topic:
     personal_data: str
     config: Mapping[str, Setting]
     dead_letters_of: str | None = None
+    producer_reads: str | None = None
+    """Why its producer may also read it; None where it may not."""
+    producer_erases: str | None = None
+    """Why its producer may delete records before they expire; None where it may not."""
 
     @property
     def per_agency(self) -> bool:
@@ -169,7 +176,12 @@ def expand(topics: Mapping[str, Topic], agencies: Iterable[str]) -> list[Topic]:
 
 
 async def apply_topics(
-    bootstrap: str, topics: Mapping[str, Topic], agencies: Iterable[str], *, replication_factor: int = 1
+    bootstrap: str,
+    topics: Mapping[str, Topic],
+    agencies: Iterable[str],
+    *,
+    replication_factor: int = 1,
+    security: "KafkaSecurity | None" = None,
 ) -> list[str]:
     """Bring a running Kafka in line with the catalogue; what was changed, a line each.
 
@@ -178,9 +190,15 @@ async def apply_topics(
         BusError: Kafka cannot be reached or refused.
     """
     # Here, not above: who only names topics needs no Kafka client.
-    from feedgate_kit.bus import kafka_topics
+    from feedgate_kit.bus import kafka_settings, kafka_topics
 
-    return await kafka_topics.apply_topics(bootstrap, topics, agencies, replication_factor=replication_factor)
+    return await kafka_topics.apply_topics(
+        bootstrap,
+        topics,
+        agencies,
+        replication_factor=replication_factor,
+        security=security or kafka_settings.OPEN,
+    )
 
 
 def read_topic(name: str, text: str) -> list[Topic]:
@@ -216,6 +234,8 @@ def read_topic(name: str, text: str) -> list[Topic]:
         partitions=entry["partitions"],
         personal_data=_text(name, entry, "personal_data"),
         config=_settings(name, entry["config"]),
+        producer_reads=_text(name, entry, "producer_reads") if "producer_reads" in entry else None,
+        producer_erases=_text(name, entry, "producer_erases") if "producer_erases" in entry else None,
     )
     _check(topic)
     handled = SERVICES.intersection(topic.consumers)
@@ -244,6 +264,7 @@ def _dead_letters(topic: Topic, kept: Mapping[str, Setting]) -> Topic:
         partitions=1,
         config=MappingProxyType({**topic.config, **kept, "max.message.bytes": room}),
         dead_letters_of=topic.name,
+        producer_reads=None,
     )
     _check(twin)
     return twin

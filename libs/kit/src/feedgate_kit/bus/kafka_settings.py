@@ -14,6 +14,7 @@ from feedgate_kit.settings import ServiceSettings, SettingsError
 
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 """On topic, producer and consumer alike: a 4K keyframe is over 1 MiB."""
+DEFAULT_PORT: Final = 9092
 MECHANISM: Final = "SCRAM-SHA-512"
 
 
@@ -73,7 +74,7 @@ class KafkaSecurity:
         """The broker's host, if any, that a password would reach over a network unencrypted."""
         if self.protocol != "SASL_PLAINTEXT":
             return None
-        return next((host for host in broker_hosts(bootstrap) if not is_loopback(host)), None)
+        return next((host for host, _ in broker_addresses(bootstrap) if not is_loopback(host)), None)
 
 
 OPEN: Final = KafkaSecurity()
@@ -115,9 +116,10 @@ def kafka_settings(service: ServiceSettings, *, member: str | None = None) -> Ka
     return KafkaSettings(bootstrap=service.kafka_bootstrap, security=_security(service), member=member)
 
 
-def broker_hosts(bootstrap: str) -> list[str]:
-    """The hosts in `host:port,host:port`."""
-    return [urlsplit(f"//{broker.strip()}").hostname or "" for broker in bootstrap.split(",")]
+def broker_addresses(bootstrap: str) -> list[tuple[str, int]]:
+    """The brokers in `host:port,host:port`; without a port, Kafka's own."""
+    parts = [urlsplit(f"//{broker.strip()}") for broker in bootstrap.split(",")]
+    return [(part.hostname or "", part.port or DEFAULT_PORT) for part in parts]
 
 
 def _security(service: ServiceSettings) -> KafkaSecurity:

@@ -10,6 +10,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import NoError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from feedgate_kit.bus.kafka_connection import bus_errors
+from feedgate_kit.bus.kafka_settings import OPEN, KafkaSecurity
 from feedgate_kit.errors import BusError
 from feedgate_kit.supervise import pauses
 from feedgate_kit.topics import Topic, TopicError, expand
@@ -23,6 +24,7 @@ async def apply_topics(
     agencies: Iterable[str],
     *,
     replication_factor: int = 1,
+    security: KafkaSecurity = OPEN,
     timeout_s: float = 30.0,
 ) -> list[str]:
     """Make the topics that are missing and correct the settings of those that are there.
@@ -37,6 +39,7 @@ async def apply_topics(
         agencies: ids; each gets its own topic of every template.
         replication_factor: of new topics; 3 in production. All but one replica must have a record
             before it is acknowledged.
+        security: who does it.
         timeout_s: for everything.
 
     Returns:
@@ -47,17 +50,20 @@ async def apply_topics(
         BusError: Kafka cannot be reached or refused.
     """
     with bus_errors(f"applying topics to {bootstrap}"):
-        async with asyncio.timeout(timeout_s), open_admin(bootstrap, timeout_s) as admin:
+        async with asyncio.timeout(timeout_s), open_admin(bootstrap, timeout_s, security) as admin:
             return await _apply(admin, expand(topics, agencies), replication_factor)
 
 
 @asynccontextmanager
-async def open_admin(bootstrap: str, timeout_s: float) -> AsyncIterator[AIOKafkaAdminClient]:
+async def open_admin(
+    bootstrap: str, timeout_s: float, security: KafkaSecurity = OPEN
+) -> AsyncIterator[AIOKafkaAdminClient]:
     """A connected admin client, closed whatever happens."""
     admin = AIOKafkaAdminClient(
         bootstrap_servers=bootstrap,
         client_id="feedgate-topics",
         request_timeout_ms=round(timeout_s * 1_000),
+        **security.client_options(),
     )
     try:
         await admin.start()
