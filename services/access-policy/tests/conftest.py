@@ -176,11 +176,19 @@ def question() -> MakeQuestion:
 class FreshToken(httpx.Auth):
     """A new token for every request, so that a stepped clock never outlives one."""
 
-    def __init__(self, issuer: LocalIssuer, subject: str, *roles: str, lifetime_s: int | None = None) -> None:
-        self.issuer, self.subject, self.roles, self.lifetime_s = issuer, subject, roles, lifetime_s
+    def __init__(
+        self,
+        issuer: LocalIssuer,
+        subject: str,
+        *roles: str,
+        lifetime_s: int | None = None,
+        acr: str | None = None,
+    ) -> None:
+        self.issuer, self.subject, self.roles = issuer, subject, roles
+        self.lifetime_s, self.acr = lifetime_s, acr
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        token = self.issuer.mint(self.subject, self.roles, lifetime_s=self.lifetime_s)
+        token = self.issuer.mint(self.subject, self.roles, lifetime_s=self.lifetime_s, acr=self.acr)
         request.headers["Authorization"] = f"Bearer {token}"
         yield request
 
@@ -212,9 +220,14 @@ class Stand:
         return operator_pseudonym(PSEUDONYM_KEY.encode(), self.issuers[agency].issuer, subject)
 
     async def person(
-        self, subject: str, *roles: str, agency: str = "policia-sur", lifetime_s: int | None = None
+        self,
+        subject: str,
+        *roles: str,
+        agency: str = "policia-sur",
+        lifetime_s: int | None = None,
+        acr: str | None = None,
     ) -> httpx.AsyncClient:
-        auth = FreshToken(self.issuers[agency], subject, *roles, lifetime_s=lifetime_s)
+        auth = FreshToken(self.issuers[agency], subject, *roles, lifetime_s=lifetime_s, acr=acr)
         return await self.client(auth)
 
     async def operator(self, subject: str = "olga") -> httpx.AsyncClient:

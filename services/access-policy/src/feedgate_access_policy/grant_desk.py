@@ -12,7 +12,7 @@ from feedgate_access_policy.decision_point import Answer, DecisionPoint
 from feedgate_access_policy.filed_request import FiledRequest
 from feedgate_access_policy.grant import Grant
 from feedgate_access_policy.metrics import AccessPolicyMetrics
-from feedgate_access_policy.persons import Persons
+from feedgate_access_policy.persons import Persons, login_of
 from feedgate_access_policy.question import Person
 from feedgate_access_policy.refusals import AccessDeniedError, NotFoundError, NotNamedError
 from feedgate_access_policy.ticket import Ticket, TicketKeys
@@ -95,7 +95,13 @@ class GrantDesk:
             grant = await self._find(connection, grant_id, person.agency, lock=True)
             request = await self._request(connection, grant)
             answer = self.point.ask(
-                "ticket", person, grant.camera_id, request.asked, now_us=now_us, grant=grant
+                "ticket",
+                person,
+                grant.camera_id,
+                request.asked,
+                now_us=now_us,
+                grant=grant,
+                login=login_of(principal, self.agencies),
             )
             ticket = Ticket(
                 ticket_id=new_id(),

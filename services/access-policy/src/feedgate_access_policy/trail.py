@@ -107,6 +107,8 @@ class Trail:
             )
         )
         record.detail["decision_id"] = answer.decision_id
+        if answer.login.acr:
+            record.detail["acr"] = answer.login.acr
         record.detail.update(detail or {})
         await self._stage_audit(connection, record)
 
