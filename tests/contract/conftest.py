@@ -99,4 +99,13 @@ def own_topics(number: int) -> Mapping[str, Topic]:
         dead_letters(DEMAND_EVENTS): f"relay.demand-{number}.events.v1.dlq",
         ACCESS_UNITS: f"ingest.access-unit-{number}.media.v1",
     }
-    return MappingProxyType({name: replace(catalogue[known], name=name) for known, name in names.items()})
+    letters_of = {DEMAND_EVENTS: names[DEMAND_EVENTS]}
+    own = {
+        name: replace(
+            catalogue[known],
+            name=name,
+            dead_letters_of=letters_of.get(catalogue[known].dead_letters_of or ""),
+        )
+        for known, name in names.items()
+    }
+    return MappingProxyType(own)

@@ -7,9 +7,13 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from feedgate_kit.bus.kafka import KafkaBus, KafkaSettings
 from feedgate_kit.bus.kafka_topics import open_admin, own_settings, until
+from feedgate_kit.bus.ports import ClosedError
+from feedgate_kit.clock import SystemClock
 from feedgate_kit.errors import BusError
 from feedgate_kit.topics import (
+    ACCESS_UNITS,
     CAMERA_STATE,
     DEMAND_EVENTS,
     Setting,
@@ -115,3 +119,95 @@ async def test_no_kafka_is_an_error_that_names_it() -> None:
     nowhere = f"127.0.0.1:{free_port()}"
     with pytest.raises(BusError, match=f"applying topics to {nowhere}"):
         await apply_topics(nowhere, CATALOGUE, [])
+
+
+async def changed(bootstrap: str, topic: str, **settings: str) -> None:
+    """Set this, and nothing else, on a topic."""
+    async with open_admin(bootstrap, 10) as admin:
+        configured = await own_settings(admin, topic) | {
+            name.replace("_", "."): value for name, value in settings.items()
+        }
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configured)])
+
+        async def settled() -> bool:
+            return await own_settings(admin, topic) == configured
+
+        await until(settled)
+
+
+def bus_of(bootstrap: str, topics: Mapping[str, Topic], service: str) -> KafkaBus:
+    return KafkaBus(KafkaSettings(bootstrap=bootstrap), SystemClock(), topics=topics, service=service)
+
+
+async def test_a_bus_opens_on_topics_that_are_as_their_files_say(kafka_bootstrap: str) -> None:
+    topics = own_topics(next(NUMBERS))
+    await apply_topics(kafka_bootstrap, topics, [])
+    # Kafka's own tools set such things while they move data.
+    camera = named_like(topics, CAMERA_STATE).name
+    await changed(kafka_bootstrap, camera, follower_replication_throttled_replicas="*")
+    bus = bus_of(kafka_bootstrap, topics, "registry")
+    await bus.start()
+    await bus.close()
+
+
+@pytest.mark.parametrize(
+    ("known", "setting", "seen", "allowed"),
+    [
+        (CAMERA_STATE, "cleanup.policy", "delete", "compact"),
+        (CAMERA_STATE, "min.compaction.lag.ms", "0", "3600000"),
+        (ACCESS_UNITS, "retention.ms", "604800000", "60000"),
+        (ACCESS_UNITS, "segment.ms", "604800000", "10000"),
+    ],
+)
+async def test_a_topic_with_another_setting_keeps_those_who_use_it_from_the_bus(
+    kafka_bootstrap: str, known: str, setting: str, seen: str, allowed: str
+) -> None:
+    topics = own_topics(next(NUMBERS))
+    await apply_topics(kafka_bootstrap, topics, [])
+    name = named_like(topics, known).name
+    await changed(kafka_bootstrap, name, **{setting.replace(".", "_"): seen})
+    bus = bus_of(kafka_bootstrap, topics, "relay")
+    with pytest.raises(TopicError) as raised:
+        await bus.start()
+    assert str(raised.value) == (
+        f"topic `{name}` has {setting} {seen} in Kafka; allowed: {allowed}."
+        " `feedgate topics apply` puts it right (docs/guide/services.md)"
+    )
+    with pytest.raises(ClosedError):
+        await bus.state_log(named_like(topics, CAMERA_STATE).name).open_reader()
+    audit = bus_of(kafka_bootstrap, topics, "audit")  # uses neither topic
+    await audit.start()
+    await audit.close()
+    await apply_topics(kafka_bootstrap, topics, [])
+    await bus.start()
+    await bus.close()
+
+
+async def test_a_topic_with_other_partitions_or_none_keeps_those_who_use_it_from_the_bus(
+    kafka_bootstrap: str,
+) -> None:
+    topics = own_topics(next(NUMBERS))
+    bus = bus_of(kafka_bootstrap, topics, "ingest")
+    with pytest.raises(TopicError, match="is not in Kafka, or this user may not see it"):
+        await bus.start()
+    await apply_topics(kafka_bootstrap, topics, [])
+    name = named_like(topics, DEMAND_EVENTS).name
+    async with open_admin(kafka_bootstrap, 10) as admin:
+        await admin.create_partitions({name: NewPartitions(13)})
+
+        async def told() -> bool:
+            return await partitions_of(admin, name) == [13]
+
+        await until(told)
+    with pytest.raises(TopicError, match=f"topic `{name}` has 13 partitions in Kafka; allowed: 12"):
+        await bus.start()
+
+
+async def test_an_agencys_topic_is_held_against_its_file_too(kafka_bootstrap: str) -> None:
+    agency = f"agency-{next(NUMBERS)}"
+    await apply_topics(kafka_bootstrap, CATALOGUE, [agency])
+    await changed(kafka_bootstrap, frame_events(agency), retention_ms="1")
+    bus = bus_of(kafka_bootstrap, CATALOGUE, "relay")
+    with pytest.raises(TopicError, match=f"{agency}` has retention.ms 1 in Kafka; allowed: 259200000"):
+        await bus.start()
+    await apply_topics(kafka_bootstrap, CATALOGUE, [agency])

@@ -14,14 +14,17 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from feedgate.kafka_apply import apply_all
 from feedgate.service_databases import PACKAGES as WITH_DATABASE
 from feedgate.service_databases import migrate_service
 from feedgate_client.view import View
+from feedgate_kit.bus.kafka_settings import OPEN, KafkaSecurity
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.sealing import key_id_of, private_key_text, public_key_text
 from feedgate_kit.topics import apply_topics, load_topics
 from feedgate_tools.demo.story import Cast, People
 from feedgate_tools.issuer import DevelopmentIssuer
+from tests.servers.kafka import KafkaCluster
 from tests.servers.ports import free_port
 from tests.servers.postgres import SeparatedDatabase
 from tests.servers.process import ServerFailedError, ServerProcess
@@ -29,6 +32,7 @@ from tests.servers.process import ServerFailedError, ServerProcess
 AGENCY = "metro-police"
 POOL = "local"
 READY_TIMEOUT_S = 60.0
+KAFKA_PASSWORDS = "kafka-passwords"
 
 PACKAGES = {
     "registry": "feedgate_registry",
@@ -52,6 +56,7 @@ class Deployment:
         *,
         kafka_bootstrap: str,
         make_database: Callable[[], SeparatedDatabase],
+        secured: KafkaCluster | None = None,
         allowed_networks: Sequence[str] = ("127.0.0.1/32",),
         environment: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
@@ -60,6 +65,8 @@ class Deployment:
         Args:
             folder: for settings, keys and logs.
             kafka_bootstrap: a broker of this deployment's own, without topics yet.
+            secured: the cluster that listens there, if it is locked down; every service then is a user of
+                its own, and the agency too.
             make_database: makes an empty database with an owning and a running role.
             allowed_networks: where cameras may be.
             environment: further variables per service.
@@ -67,6 +74,7 @@ class Deployment:
         self.folder = folder
         self.kafka_bootstrap = kafka_bootstrap
         self.make_database = make_database
+        self.secured = secured
         self.allowed_networks = list(allowed_networks)
         self.extra = environment or {}
         self.clock = SystemClock()
@@ -89,7 +97,7 @@ class Deployment:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.issuer)
-            await apply_topics(self.kafka_bootstrap, load_topics(), [AGENCY])
+            await self._apply_topics()
             for name in WITH_DATABASE:
                 database = self.databases[name] = self.make_database()
                 await migrate_service(name, database.owner_url, database.running_role)
@@ -103,6 +111,24 @@ class Deployment:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+
+    def kafka_user(self, user: str) -> KafkaSecurity:
+        """How a service, or `agency-<id>`, reaches Kafka."""
+        if self.secured is None:
+            return OPEN
+        return self.secured.security(user, (self.folder / KAFKA_PASSWORDS / user).read_text().strip())
+
+    async def _apply_topics(self) -> None:
+        if self.secured is None:
+            await apply_topics(self.kafka_bootstrap, load_topics(), [AGENCY])
+        else:
+            await apply_all(
+                self.kafka_bootstrap,
+                [AGENCY],
+                self.secured.administrator,
+                replication_factor=len(self.secured.brokers),
+                passwords=self.folder / KAFKA_PASSWORDS,
+            )
 
     def start(self, service: str, environment: Mapping[str, str] | None = None) -> None:
         """Start a service's process anew, with the same settings.
@@ -279,11 +305,22 @@ class Deployment:
             "PUBLIC_ORIGIN": self.origin("relay"),
             "ISSUERS_FILE": str(self.folder / "issuers.yaml"),
             "AGENCIES_FILE": str(self.folder / "agencies.yaml"),
+            **self._kafka_settings(service),
             **self._own_settings(service),
         }
         if service in self.databases:
             settings["DATABASE_URL"] = self.databases[service].running_url
         return {prefix + setting: value for setting, value in settings.items()}
+
+    def _kafka_settings(self, service: str) -> dict[str, str]:
+        user = self.kafka_user(service)
+        if user.username is None:
+            return {}
+        return {
+            "KAFKA_CA_FILE": str(user.ca_file),
+            "KAFKA_USERNAME": user.username,
+            "KAFKA_PASSWORD": user.password,
+        }
 
     def _own_settings(self, service: str) -> dict[str, str]:
         own = {

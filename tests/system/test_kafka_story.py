@@ -1,7 +1,7 @@
-"""The whole path with every service its own process, on a real Kafka and a real PostgreSQL."""
+"""The whole path with every service its own process and user, on a Kafka that is locked down and a real PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from feedgate_tools.demo.story import People, eventually
 from feedgate_tools.simulator.process import Simulator
 from feedgate_tools.simulator.settings import Settings
 from tests.servers.deployment import AGENCY, Deployment
-from tests.servers.kafka import KafkaBroker
+from tests.servers.kafka import KafkaCluster
 from tests.servers.postgres import SeparatedDatabase
 
 pytestmark = [pytest.mark.needs("kafka", "postgres"), pytest.mark.timeout(180)]
@@ -30,13 +30,25 @@ async def camera() -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[KafkaCluster]:
+    folder = tmp_path / "kafka"
+    folder.mkdir()
+    cluster = KafkaCluster(folder)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.end()
+
+
+@pytest.fixture
 async def deployment(
-    tmp_path: Path, kafka_broker: KafkaBroker, postgres_roles: Callable[[], SeparatedDatabase]
+    tmp_path: Path, cluster: KafkaCluster, postgres_roles: Callable[[], SeparatedDatabase]
 ) -> AsyncIterator[Deployment]:
     folder = tmp_path / "deployment"
     folder.mkdir()
     async with Deployment(
-        folder, kafka_bootstrap=kafka_broker.bootstrap, make_database=postgres_roles
+        folder, kafka_bootstrap=cluster.bootstrap, secured=cluster, make_database=postgres_roles
     ) as deployed:
         yield deployed
 
@@ -51,7 +63,7 @@ async def watch(view: View, pictures: int) -> list[Picture | Notice]:
     return seen
 
 
-async def test_the_story_on_kafka(deployment: Deployment, camera: Simulator) -> None:
+async def test_the_story_on_a_secured_kafka(deployment: Deployment, camera: Simulator) -> None:
     async with deployment.people() as people:
         shared = await people.open_share(await people.register_camera(camera.rtsp_url()))
         async with deployment.view(people, shared.grant_id) as view:
@@ -66,7 +78,11 @@ async def test_the_story_on_kafka(deployment: Deployment, camera: Simulator) -> 
 
         groups: list[FrameEvent] = []
         async with asyncio.timeout(15):
-            async for event in kafka_frame_events(deployment.kafka_bootstrap, AGENCY, "developer"):
+            user = f"agency-{AGENCY}"
+            security = deployment.kafka_user(user).client_options()
+            async for event in kafka_frame_events(
+                deployment.kafka_bootstrap, AGENCY, f"{user}.cases", **security
+            ):
                 if event.HasField("group_of_pictures"):
                     groups.append(event)
                 if all(

@@ -11,6 +11,7 @@ import pytest
 from feedgate_kit.stepped_clock import SteppedClock
 from feedgate_kit.supervise import background, pauses, supervise
 from feedgate_kit.telemetry import configure_logging
+from feedgate_kit.topics import TopicError
 
 
 class Attempts:
@@ -47,6 +48,25 @@ async def test_each_failure_is_a_line_with_its_cause_and_without_its_secret() ->
     assert (line["event"], line["task"]) == ("background task failed", "camera state")
     assert "OSError" in line["exception"]
     assert "hunter2" not in log.getvalue()
+
+
+async def test_an_expected_failure_is_told_in_its_own_words() -> None:
+    log = StringIO()
+    configure_logging(stream=log)
+    clock, failures = SteppedClock(), [TopicError("topic `x` has 2 partitions in Kafka; allowed: 1")]
+    pause = Attempts(clock).pause
+
+    async def attempt() -> None:
+        if failures:
+            raise failures.pop()
+
+    await supervise("connect to the bus", attempt, clock, pause=pause)
+    (line,) = map(json.loads, log.getvalue().splitlines())
+    assert (line["event"], line["cause"]) == (
+        "background task failed",
+        "topic `x` has 2 partitions in Kafka; allowed: 1",
+    )
+    assert "exception" not in line
 
 
 def test_pauses_double_up_to_the_longest_and_never_agree() -> None:

@@ -34,6 +34,10 @@ class Readiness:
         """Each is asked anew every time, so it may stop holding."""
         self._conditions = dict(conditions or {})
 
+    def add(self, name: str, holds: Callable[[], bool]) -> None:
+        """One more condition."""
+        self._conditions[name] = holds
+
     def waiting_for(self) -> list[str]:
         """The names of the conditions that do not hold now, in the order they were added."""
         return [name for name, holds in self._conditions.items() if not holds()]

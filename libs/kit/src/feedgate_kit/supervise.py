@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from feedgate_kit.clock import Clock
+from feedgate_kit.errors import FeedgateError
 
 FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 10.0
@@ -53,12 +54,19 @@ async def supervise(
         began_s = clock.monotonic_s()
         try:
             await factory()
-        except Exception:
+        except Exception as error:
             # Broad on purpose: whatever one task raises, its neighbours go on.
             if clock.monotonic_s() - began_s >= HEALTHY_AFTER_S:
                 waits = new_pauses()
             wait_s = next(waits)
-            logger.exception("background task failed", task=name, again_in_s=round(wait_s, 2))
+            again_in_s = round(wait_s, 2)
+            if isinstance(error, FeedgateError):
+                # Expected, and says itself what was seen.
+                logger.error(  # noqa: TRY400
+                    "background task failed", task=name, cause=str(error), again_in_s=again_in_s
+                )
+            else:
+                logger.exception("background task failed", task=name, again_in_s=again_in_s)
             await pause(wait_s)
         else:
             return

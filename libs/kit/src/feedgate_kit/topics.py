@@ -175,6 +175,27 @@ def expand(topics: Mapping[str, Topic], agencies: Iterable[str]) -> list[Topic]:
     return expanded
 
 
+def used_by(service: str, topics: Mapping[str, Topic], there: Iterable[str]) -> list[Topic]:
+    """The topics a service makes, takes or sets aside into.
+
+    Args:
+        service: which.
+        topics: the catalogue.
+        there: names in Kafka; tell which agencies have a topic.
+    """
+    used: list[Topic] = []
+    for topic in topics.values():
+        taken = topic if topic.dead_letters_of is None else topics[topic.dead_letters_of]
+        makes = topic.producer == service and topic.dead_letters_of is None
+        if not topic.per_agency and (makes or service in taken.consumers):
+            used.append(topic)
+    for name in there:
+        own = None if name in topics else _agency_topic(topics, name)
+        if own is not None and service in {own.producer, *own.consumers}:
+            used.append(own)
+    return used
+
+
 async def apply_topics(
     bootstrap: str,
     topics: Mapping[str, Topic],

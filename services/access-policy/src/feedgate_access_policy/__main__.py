@@ -19,7 +19,7 @@ def build(settings: AccessPolicySettings) -> Service:
     """The service with everything it uses."""
     clock = SystemClock()
     ports = AccessPolicyPorts(
-        bus=KafkaBus(kafka_settings(settings), clock),
+        bus=KafkaBus(kafka_settings(settings), clock, service="access-policy"),
         database=Database(settings.require_database_url()),
         verifier=TokenVerifier(settings.load_issuers(), clock, trust=settings.load_trust()),
         agencies=settings.load_agencies(),

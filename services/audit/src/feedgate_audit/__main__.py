@@ -18,7 +18,7 @@ def build(settings: AuditSettings) -> Service:
     """The service with everything it uses."""
     clock = SystemClock()
     ports = AuditPorts(
-        bus=KafkaBus(kafka_settings(settings), clock),
+        bus=KafkaBus(kafka_settings(settings), clock, service="audit"),
         database=Database(settings.require_database_url()),
         verifier=TokenVerifier(settings.load_issuers(), clock, trust=settings.load_trust()),
         clock=clock,

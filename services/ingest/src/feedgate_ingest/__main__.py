@@ -23,6 +23,7 @@ def build(settings: IngestSettings) -> Service:
         # One worker per pool: back under its name in time, it keeps its partitions.
         kafka_settings(settings, member=f"ingest-{settings.pool}"),
         clock,
+        service="ingest",
     )
     token = settings.load_token_source(clock, settings.load_trust())
     service = create_app(settings, system_ports(settings, bus, clock, token))

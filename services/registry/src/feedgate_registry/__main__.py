@@ -21,7 +21,7 @@ def build(settings: RegistrySettings) -> Service:
     clock = SystemClock()
     ports = RegistryPorts(
         database=Database(settings.require_database_url()),
-        bus=KafkaBus(kafka_settings(settings), clock),
+        bus=KafkaBus(kafka_settings(settings), clock, service="registry"),
         clock=clock,
         resolver=HostResolver(settings.resolve_timeout_s),
         verifier=TokenVerifier(settings.load_issuers(), clock, trust=settings.load_trust()),

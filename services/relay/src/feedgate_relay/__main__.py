@@ -23,7 +23,7 @@ def build(settings: RelaySettings) -> Service:
     clock = SystemClock()
     trust = settings.load_trust()
     ports = RelayPorts(
-        bus=KafkaBus(kafka_settings(settings), clock),
+        bus=KafkaBus(kafka_settings(settings), clock, service="relay"),
         clock=clock,
         verifier=TokenVerifier(settings.load_issuers(), clock, trust=trust),
         ticket_keys=HttpTicketKeys(

@@ -9,6 +9,7 @@ from feedgate_kit.bus.kafka_events import KafkaEventLog
 from feedgate_kit.bus.kafka_media import KafkaMediaFeed, MediaProducer
 from feedgate_kit.bus.kafka_settings import KafkaSettings, kafka_settings
 from feedgate_kit.bus.kafka_state import KafkaStateLog
+from feedgate_kit.bus.kafka_topics import check_topics
 from feedgate_kit.clock import Clock
 from feedgate_kit.topics import Topic, find_topic, load_topics
 
@@ -26,14 +27,21 @@ class KafkaBus:
         settings: how to reach Kafka.
         clock: ages pictures.
         topics: the packaged catalogue if left out.
+        service: whose topics have to be as their files say before anything is opened; None asks nothing.
     """
 
     def __init__(
-        self, settings: KafkaSettings, clock: Clock, *, topics: Mapping[str, Topic] | None = None
+        self,
+        settings: KafkaSettings,
+        clock: Clock,
+        *,
+        topics: Mapping[str, Topic] | None = None,
+        service: str | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._topics = load_topics() if topics is None else topics
+        self._service = service
         self._control = ControlProducer(settings)
         self._media = MediaProducer(settings)
         self._edges = LogEdges(settings)
@@ -46,7 +54,10 @@ class KafkaBus:
 
         Raises:
             BusError: Kafka cannot be reached; nothing is left open.
+            TopicError: a topic is not as its file says; nothing is left open.
         """
+        if self._service is not None:
+            await check_topics(self._settings, self._topics, self._service)
         try:
             await self._control.start()
             await self._media.start()

@@ -10,10 +10,10 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import NoError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from feedgate_kit.bus.kafka_connection import bus_errors
-from feedgate_kit.bus.kafka_settings import OPEN, KafkaSecurity
+from feedgate_kit.bus.kafka_settings import OPEN, KafkaSecurity, KafkaSettings
 from feedgate_kit.errors import BusError
 from feedgate_kit.supervise import pauses
-from feedgate_kit.topics import Topic, TopicError, expand
+from feedgate_kit.topics import Topic, TopicError, expand, used_by
 
 _SET_ON_TOPIC = 1  # DescribeConfigs response: this topic's own setting, not the broker's
 
@@ -89,6 +89,51 @@ def differences(wanted: Mapping[str, str], seen: Mapping[str, str]) -> list[str]
         for name in names
         if wanted.get(name) != seen.get(name)
     ]
+
+
+async def check_topics(settings: KafkaSettings, topics: Mapping[str, Topic], service: str) -> None:
+    """Hold what a service uses against the files: partitions, and every setting a file names.
+
+    A setting that no file names may be there: Kafka's own tools leave some while they move data.
+
+    Raises:
+        TopicError: one line on all that is not as it has to be, and what puts it right.
+        BusError: Kafka cannot be reached or refused.
+    """
+    timeout_s = settings.request_timeout_s
+    with bus_errors(f"looking at the topics of {settings.bootstrap}"):
+        async with (
+            asyncio.timeout(timeout_s),
+            open_admin(settings.bootstrap, timeout_s, settings.security) as admin,
+        ):
+            described = await admin.describe_topics()
+            partitions = {entry["topic"]: len(entry["partitions"]) for entry in described}
+            used = used_by(service, topics, partitions)
+            found = [topic.name for topic in used if topic.name in partitions]
+            kept = await own_settings_of(admin, found)
+    wrong = [
+        line for topic in used for line in _wrong(topic, partitions.get(topic.name), kept.get(topic.name, {}))
+    ]
+    if wrong:
+        raise TopicError(
+            f"{'; '.join(wrong)}. `feedgate topics apply` puts it right (docs/guide/services.md)"
+        )
+
+
+def _wrong(topic: Topic, partitions: int | None, seen: Mapping[str, str]) -> list[str]:
+    if partitions is None:
+        return [f"topic `{topic.name}` is not in Kafka, or this user may not see it"]
+    lines = []
+    if partitions != topic.partitions:
+        lines.append(
+            f"topic `{topic.name}` has {partitions} partitions in Kafka; allowed: {topic.partitions}"
+        )
+    for name, setting in topic.config.items():
+        if seen.get(name) != setting.value:
+            lines.append(
+                f"topic `{topic.name}` has {name} {seen.get(name, 'not set')} in Kafka; allowed: {setting.value}"
+            )
+    return lines
 
 
 async def _apply(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replication_factor: int) -> list[str]:
@@ -184,12 +229,20 @@ async def until(told: Callable[[], Awaitable[bool]]) -> None:
 
 async def own_settings(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
     """The settings a topic has of its own."""
-    (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
-    settings: dict[str, str] = {}
+    return (await own_settings_of(admin, [topic]))[topic]
+
+
+async def own_settings_of(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The settings each topic has of its own."""
+    if not topics:
+        return {}
+    asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
+    (answer,) = await admin.describe_configs(asked)
+    settings: dict[str, dict[str, str]] = {}
     for code, message, _, name, entries in answer.resources:
         if for_code(code) is not NoError:
             raise BusError(f"topic `{name}`: {for_code(code).__name__} {message or ''}".rstrip())
-        settings |= {entry[0]: entry[1] for entry in entries if _is_own(entry)}
+        settings[name] = {entry[0]: entry[1] for entry in entries if _is_own(entry)}
     return settings
 
 
