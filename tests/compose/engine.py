@@ -47,7 +47,12 @@ class Engine:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "DOCKER_HOST": self.socket, "DOCKER_BUILDKIT": "0", "COMPOSE_DOCKER_CLI_BUILD": "0"}
+        return {
+            **os.environ,
+            "DOCKER_HOST": self.socket,
+            "DOCKER_BUILDKIT": "0",
+            "COMPOSE_DOCKER_CLI_BUILD": "0",
+        }
 
     def start(self) -> None:
         """Return when it answers."""

@@ -12,7 +12,10 @@ ROOT = REQUIREMENTS.parent
 SERVICES = ("registry", "access-policy", "audit", "ingest", "relay")
 IMAGES = (*SERVICES, "feedgate", "tools")
 STAGE = re.compile(r"^FROM \S+ AS (\S+)$", re.MULTILINE)
-INSTALLED = re.compile(r"^RUN deploy/install (\S+) (.+)$", re.MULTILINE)
+INSTALLED = re.compile(
+    r"^RUN deploy/install locked (\S+)\nCOPY --from=ours /wheels /wheels\nRUN deploy/install ours (.+)$",
+    re.MULTILINE,
+)
 FOREIGN = {"cv2": "opencv-python-headless", "av": "av"}
 
 
@@ -35,7 +38,11 @@ def packages(name: str) -> set[str]:
 
 def asked_by(package: str) -> Iterator[str]:
     """What one of our packages asks for, ours included, normalised."""
-    for pyproject in (ROOT / "proto/pyproject.toml", ROOT / "tools/pyproject.toml", *ROOT.glob("[a-z]*/*/pyproject.toml")):
+    for pyproject in (
+        ROOT / "proto/pyproject.toml",
+        ROOT / "tools/pyproject.toml",
+        *ROOT.glob("[a-z]*/*/pyproject.toml"),
+    ):
         project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
         if project["name"] == package:
             for requirement in project["dependencies"]:
