@@ -123,11 +123,15 @@ demo-compose: images  ## Bring the whole stack up in containers with demo users,
 .PHONY: sbom
 sbom: $(DEV)  ## Write a CycloneDX bill of materials per image to build/sbom/.
 	@mkdir -p build/sbom
-	@$(foreach image,$(IMAGES),$(BIN)/python -m tests.supply.sbom $(image) build/sbom/$(image).cdx.json;)
+	@$(foreach image,$(IMAGES),$(BIN)/cyclonedx-py requirements requirements/$(image).txt \
+	  --pyproject $(call pyproject_of,$(image)) --mc-type application --output-reproducible --output-format JSON \
+	  --output-file build/sbom/$(image).cdx.json 2>/dev/null;)
+	@ls build/sbom/*
 
 .PHONY: licences
 licences: $(DEV)  ## Write docs/ref/licences.md from what is installed.
-	@$(BIN)/python -m tests.supply.licences > build/licences.md && mv build/licences.md docs/ref/licences.md
+	@mkdir -p build && $(BIN)/python -m tests.supply.licences > build/licences.md
+	@mv build/licences.md docs/ref/licences.md
 
 .PHONY: proto
 proto: $(DEV)  ## Generate feedgate_contracts from proto/.

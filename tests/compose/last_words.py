@@ -1,0 +1,47 @@
+"""Run in a container of the stack: watch until the view ends, and print what was heard last as JSON.
+
+With `--until-watching`, beside one that runs: return when its first picture is there.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from feedgate_client import FeedgateClient, Notice
+from feedgate_tools.demo.on_stack import load_cast
+from feedgate_tools.demo.story import People
+
+WATCHING = Path("/tmp/watching")  # noqa: S108 - the container's own
+WITHIN_S = 60.0
+
+
+async def main(origin: str, cast_file: Path, camera: str) -> dict[str, Any]:
+    cast = load_cast(cast_file)
+    async with httpx.AsyncClient(base_url=origin, timeout=15.0) as http:
+        people = People(http, cast, agency="metro-police", pool="site")
+        shared = await people.open_share(await people.register_camera(camera))
+    last: list[str] = []
+    async with FeedgateClient(origin, cast.operator) as client, client.open_view(shared.grant_id) as view:
+        async for item in view:
+            if isinstance(item, Notice):
+                last = [item.code, item.reason]
+            else:
+                WATCHING.touch()
+        return {"last_notice": last, "close_code": view.close_code}
+
+
+async def until_watching() -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not WATCHING.exists():
+            await asyncio.sleep(0.05)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--until-watching":
+        asyncio.run(until_watching())
+    else:
+        print(json.dumps(asyncio.run(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))))  # noqa: T201
