@@ -34,6 +34,8 @@ else
     for set in plugins-base plugins-good plugins-bad plugins-ugly libav tools; do
         want "gstreamer1.0-$set"
     done
+    # An engine for `make compose-test`; it is started there, never here.
+    for program in docker.io docker-compose iptables debootstrap; do want "$program"; done
     on_path java || want default-jre-headless
     { kafka_is_complete && keycloak_is_complete; } || on_path mvn || want maven
 fi

@@ -6,6 +6,7 @@ With `--until-watching`, beside one that runs: return when its first picture is 
 import asyncio
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from feedgate_client import FeedgateClient, Notice
 from feedgate_tools.demo.on_stack import load_cast
 from feedgate_tools.demo.story import People
 
-WATCHING = Path("/tmp/watching")  # noqa: S108 - the container's own
+WATCHING = Path("/tmp/watching")  # the container's own
 WITHIN_S = 60.0
 
 
@@ -30,18 +31,24 @@ async def main(origin: str, cast_file: Path, camera: str) -> dict[str, Any]:
             if isinstance(item, Notice):
                 last = [item.code, item.reason]
             else:
-                WATCHING.touch()
+                seen()
         return {"last_notice": last, "close_code": view.close_code}
 
 
-async def until_watching() -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while not WATCHING.exists():
-            await asyncio.sleep(0.05)
+def seen() -> None:
+    WATCHING.touch()
+
+
+def until_watching() -> None:
+    until_s = time.monotonic() + WITHIN_S
+    while not WATCHING.exists():
+        if time.monotonic() > until_s:
+            raise TimeoutError(f"no picture within {WITHIN_S:g} s")
+        time.sleep(0.05)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--until-watching":
-        asyncio.run(until_watching())
+        until_watching()
     else:
         print(json.dumps(asyncio.run(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))))  # noqa: T201

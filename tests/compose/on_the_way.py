@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from feedgate_tools.demo.on_stack import load_cast
 from feedgate_tools.demo.story import People
@@ -23,7 +24,6 @@ STALLED_S = 3.0
 """Long enough to fill every buffer on the way: the relay drops to the next keyframe after 500 ms."""
 
 DRAIN_WITHIN_S = 20.0
-FRAME_HEADER_BYTES = 16
 
 
 async def main(origin: str, cast_file: Path, camera: str) -> dict[str, Any]:
@@ -35,16 +35,20 @@ async def main(origin: str, cast_file: Path, camera: str) -> dict[str, Any]:
         )
         relay = origin.replace("https", "wss")
         async with connect(
-            f"{relay}/relay/v1/notices", subprotocols=["feedgate.v1", f"ticket.{ticket['ticket']}"]
+            f"{relay}/relay/v1/notices", subprotocols=offered(f"ticket.{ticket['ticket']}")
         ) as notices:
             hello = json.loads(await notices.recv())
             async with connect(
                 relay + hello.get("media_path", "/relay/v1/media"),
-                subprotocols=["feedgate.v1", f"media.{hello['media_secret']}"],
+                subprotocols=offered(f"media.{hello['media_secret']}"),
                 max_queue=1,
                 compression=None,
             ) as media:
                 return await stall(people, shared.authorisation_id, notices, media)
+
+
+def offered(credential: str) -> list[Subprotocol]:
+    return [Subprotocol("feedgate.v1"), Subprotocol(credential)]
 
 
 async def stall(

@@ -78,14 +78,23 @@ class Stack:
         """Start everything, and return when every service says that it is ready."""
         self.up_at_s = time.time()
         self.compose("--profile", "demo", "up", "--detach", "--no-build")
-        self.until_healthy("gateway", "registry", "access-policy", "audit", "ingest-1", *self.relays, "camera")
+        self.until_healthy(
+            "gateway", "registry", "access-policy", "audit", "ingest-1", *self.relays, "camera"
+        )
 
     def down(self) -> None:
         """End it with its volumes."""
         self.compose("--profile", "demo", "--profile", "story", "down", "--volumes", "--timeout", "5")
 
     def compose(self, *arguments: str) -> str:
-        project = ("--project-directory", str(REPOSITORY), "--file", str(self.file), "--project-name", PROJECT)
+        project = (
+            "--project-directory",
+            str(REPOSITORY),
+            "--file",
+            str(self.file),
+            "--project-name",
+            PROJECT,
+        )
         return self.engine.compose(project, *arguments, environment=self.environment)
 
     def container(self, service: str) -> str:

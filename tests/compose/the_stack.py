@@ -6,12 +6,13 @@ Its name keeps it out of `make test`, which should not take so long.
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.compose.engine import BASE, Engine
+from tests.compose.one_loopback import LEFT_OUT
 from tests.compose.stack import CAMERA, IMAGES, ORIGIN, VERSION, Stack
 from tests.servers.needs import require
 
@@ -42,21 +43,28 @@ def engine() -> Iterator[Engine]:
 def stack(engine: Engine) -> Iterator[Stack]:
     with tempfile.TemporaryDirectory(prefix="feedgate-stack-") as folder:
         # Of two relays and two workers: until both know of each other, one of each.
-        stack = Stack(engine, Path(folder))
+        stack = Stack(engine, Path(folder), left_out=LEFT_OUT | {"relay-2", "ingest-2"})
         stack.build()
         stack.up()
         yield stack
         stack.down()
 
 
-def test_the_story_is_played_through_the_gateway(stack: Stack) -> None:
+@pytest.fixture
+def tell(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Says a figure where whoever runs this reads it."""
+    writer = pytestconfig.get_terminal_writer()
+    return lambda line: writer.line(f"\n{line}")
+
+
+def test_the_story_is_played_through_the_gateway(stack: Stack, tell: Callable[[str], None]) -> None:
     told = stack.inside(
         *("python", "-m", "feedgate_tools.demo.on_stack", "--origin", ORIGIN, "--camera", CAMERA),
         *("--cast", "/run/feedgate/cast.yaml", "--agency", "metro-police", "--pool", "site"),
         *("--since", str(stack.up_at_s)),
     )
     figures = json.loads(told.splitlines()[-1])
-    print(told)
+    tell(told)
     assert figures["pictures"] >= 100
     assert figures["digests_matched"] == figures["pictures"]
     assert figures["pictures_after_withdrawal"] == 0
@@ -96,14 +104,14 @@ def test_the_gateways_log_has_no_token_and_no_query(stack: Stack) -> None:
         assert secret not in log, secret
 
 
-def test_little_is_left_on_the_way_to_a_viewer_who_stalls(stack: Stack) -> None:
+def test_little_is_left_on_the_way_to_a_viewer_who_stalls(stack: Stack, tell: Callable[[str], None]) -> None:
     left = json.loads(
         stack.inside(
             *("python", "/tests/on_the_way.py", ORIGIN, "/run/feedgate/cast.yaml", CAMERA),
             mounts=[f"{WATCHER.parent}:/tests:ro"],
         )
     )
-    print(left)
+    tell(f"left on the way: {left}")
     # What is on the way when the relay stops: its socket, the gateway's two and the viewer's own.
     assert left["bytes_after_notice"] <= 2 * MIB
 
@@ -186,11 +194,11 @@ def test_a_service_sees_its_own_secrets_alone(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_an_image_is_no_larger_than_it_may_be(stack: Stack, image: str) -> None:
+def test_an_image_is_no_larger_than_it_may_be(stack: Stack, tell: Callable[[str], None], image: str) -> None:
     def size_of(name: str) -> int:
         return int(stack.engine.docker("image", "inspect", "--format", "{{.Size}}", name))
 
     own_mib = (size_of(f"feedgate/{image}:{VERSION}") - size_of(BASE)) / MIB
-    print(f"{image}: {own_mib:.0f} MiB without its base")
+    tell(f"{image}: {own_mib:.0f} MiB without its base")
     if image in {"registry", "relay"}:
         assert own_mib <= 250

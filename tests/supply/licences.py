@@ -39,7 +39,10 @@ READ_BY_A_PERSON: Final[Mapping[str, tuple[str, str]]] = {
         "BSD-3-Clause",
         "its wheels carry FFmpeg, x264 and x265: see above",
     ),
-    "opencv-python-headless": ("Apache-2.0", "its wheels carry FFmpeg's libraries, LGPL-2.1; in `tools` alone"),
+    "opencv-python-headless": (
+        "Apache-2.0",
+        "its wheels carry FFmpeg's libraries, LGPL-2.1; in `tools` alone",
+    ),
 }
 """Where metadata are silent or tell half: what they are, and how we know."""
 
@@ -51,9 +54,9 @@ what is installed; a test holds it to the locks, and fails where a licence is un
 {allowed}.
 
 **Before you give images away:** PyAV's wheels (`av`, in ingest, relay, feedgate and tools) carry FFmpeg, which reports
-itself as LGPL-3.0-or-later, and the encoders x264 and x265, which are GPL-2.0-or-later. Running them binds you to nothing;
-whoever passes on an image that holds them has to do what those licences ask. No service encodes today: a wheel of PyAV
-built without the two encoders serves as well.
+itself as LGPL-3.0-or-later, and the encoders x264 and x265, which are GPL-2.0-or-later. Running them binds you to
+nothing; whoever passes on an image that holds them has to do what those licences ask. No service encodes today: a
+wheel of PyAV built without the two encoders serves as well.
 
 | package | version | licence | in | |
 | --- | --- | --- | --- | --- |
@@ -96,10 +99,10 @@ def licence_of(found: Distribution) -> str:
         UnknownLicenceError: none can be told for certain.
     """
     metadata = found.metadata
-    said = metadata.get("License-Expression") or metadata.get("License") or ""
+    said = next((metadata[name] for name in ("License-Expression", "License") if name in metadata), "")
     classifiers = [
         line.rpartition(":: ")[2]
-        for line in metadata.get_all("Classifier", [])
+        for line in metadata.get_all("Classifier") or []
         if line.startswith("License :: ")
     ]
     for words in (said, *classifiers):

@@ -86,5 +86,7 @@ def test_a_bill_of_materials_names_every_locked_package_with_its_hashes(tmp_path
         name: component["version"] for name, component in listed.items()
     }.items()
     for component in bill["components"]:
-        hashes = [hash_ for reference in component["externalReferences"] for hash_ in reference.get("hashes", [])]
+        hashes = [
+            hash_ for reference in component["externalReferences"] for hash_ in reference.get("hashes", [])
+        ]
         assert hashes, component["name"]

@@ -9,7 +9,6 @@ from typing import Final, Self
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_LASTS: Final = timedelta(days=3650)
@@ -57,8 +56,8 @@ class Authority:
         """A certificate for a server that answers at these names and addresses, and is `name` as a client."""
         own = x509.load_pem_x509_certificate(self.pair.certificate.encode())
         own_key = serialization.load_pem_private_key(self.pair.key.encode(), None)
-        if not isinstance(own_key, CertificateIssuerPrivateKeyTypes):
-            raise TypeError("the authority's key cannot sign")
+        if not isinstance(own_key, ec.EllipticCurvePrivateKey):
+            raise TypeError("the authority's key is not the one that was made with it")
         key = ec.generate_private_key(ec.SECP256R1())
         usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         certificate = (
