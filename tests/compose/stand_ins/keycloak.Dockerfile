@@ -3,4 +3,4 @@ ARG JAVA
 FROM ${JAVA}
 COPY . /opt/keycloak
 RUN mkdir -p /opt/keycloak/data && chown -R 1000:0 /opt/keycloak
-ENV JAVA_OPTS_KC_HEAP="-Xms64m -Xmx400m" JAVA_OPTS_APPEND="-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+ENV JAVA_OPTS_KC_HEAP="-Xms64m -Xmx400m" JAVA_OPTS_APPEND="-XX:TieredStopAtLevel=1"
