@@ -5,6 +5,7 @@ import json
 import socket
 import ssl
 import sys
+import warnings
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -78,6 +79,7 @@ def plain(host: str, port: int) -> int:
 def old_tls(host: str, port: int) -> str:
     context = ssl.create_default_context()
     context.set_ciphers("ALL:@SECLEVEL=0")
+    warnings.simplefilter("ignore", DeprecationWarning)  # that it is old is the point
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     try:
         with (

@@ -14,10 +14,11 @@ import httpx
 
 from feedgate_client import FeedgateClient, Notice
 from feedgate_tools.demo.on_stack import load_cast
-from feedgate_tools.demo.story import People
+from feedgate_tools.demo.story import Cast, People, eventually
 
 WATCHING = Path("/tmp/watching")  # the container's own
 WITHIN_S = 60.0
+LEDGER_WITHIN_S = 20.0
 
 
 async def main(origin: str, cast_file: Path, camera: str) -> dict[str, Any]:
@@ -25,8 +26,19 @@ async def main(origin: str, cast_file: Path, camera: str) -> dict[str, Any]:
     async with httpx.AsyncClient(base_url=origin, timeout=15.0) as http:
         people = People(http, cast, agency="metro-police", pool="site")
         shared = await people.open_share(await people.register_camera(camera))
+        heard = await watch(origin, cast, shared.grant_id)
+        ledger = await eventually(
+            lambda: people.read_ledger(shared.camera_id),
+            lambda entries: any(entry["kind"] == "view" and entry["ended_at"] for entry in entries),
+            LEDGER_WITHIN_S,
+            "the view's end in the ledger",
+        )
+        return heard | {"in_the_ledger": bool(ledger)}
+
+
+async def watch(origin: str, cast: Cast, grant_id: str) -> dict[str, Any]:
     last: list[str] = []
-    async with FeedgateClient(origin, cast.operator) as client, client.open_view(shared.grant_id) as view:
+    async with FeedgateClient(origin, cast.operator) as client, client.open_view(grant_id) as view:
         async for item in view:
             if isinstance(item, Notice):
                 last = [item.code, item.reason]

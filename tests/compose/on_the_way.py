@@ -6,22 +6,27 @@ socket. The owner withdraws; when the notice is there the viewer drains what is 
 
 import asyncio
 import json
+import socket
+import ssl
 import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection as Media
+from websockets.sync.client import connect as connect_media
 from websockets.typing import Subprotocol
 
 from feedgate_tools.demo.on_stack import load_cast
 from feedgate_tools.demo.story import People
 
 PICTURES_BEFORE = 10
-STALLED_S = 3.0
-"""Long enough to fill every buffer on the way: the relay drops to the next keyframe after 500 ms."""
+STALLED_S = 4.5
+"""Long enough to fill every buffer on the way, and short of the 5 s after which the gateway cuts a viewer off."""
 
 DRAIN_WITHIN_S = 20.0
 
@@ -38,13 +43,26 @@ async def main(origin: str, cast_file: Path, camera: str) -> dict[str, Any]:
             f"{relay}/relay/v1/notices", subprotocols=offered(f"ticket.{ticket['ticket']}")
         ) as notices:
             hello = json.loads(await notices.recv())
-            async with connect(
-                relay + hello.get("media_path", "/relay/v1/media"),
-                subprotocols=offered(f"media.{hello['media_secret']}"),
-                max_queue=1,
-                compression=None,
-            ) as media:
-                return await stall(people, shared.authorisation_id, notices, media)
+            path = hello.get("media_path", "/relay/v1/media")
+            media = await asyncio.to_thread(open_media, origin, path, hello["media_secret"])
+            return await stall(people, shared.authorisation_id, notices, media)
+
+
+def open_media(origin: str, path: str, secret: str) -> Media:
+    """A viewer that holds as little as can be itself, so that what is counted was on the way."""
+    at = urlsplit(origin)
+    viewer = socket.socket()
+    viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    viewer.connect((at.hostname, at.port))
+    return connect_media(
+        f"{origin.replace('https', 'wss')}{path}",
+        sock=viewer,
+        ssl=ssl.create_default_context(),
+        server_hostname=at.hostname,
+        subprotocols=offered(f"media.{secret}"),
+        compression=None,
+        max_queue=1,
+    )
 
 
 def offered(credential: str) -> list[Subprotocol]:
@@ -52,28 +70,16 @@ def offered(credential: str) -> list[Subprotocol]:
 
 
 async def stall(
-    people: People, authorisation_id: str, notices: ClientConnection, media: ClientConnection
+    people: People, authorisation_id: str, notices: ClientConnection, media: Media
 ) -> dict[str, Any]:
     heard = asyncio.create_task(until_stopped(notices))
-    before = 0
-    while before < PICTURES_BEFORE:
-        await media.recv()
-        before += 1
-    media.transport.pause_reading()
+    for _ in range(PICTURES_BEFORE):
+        await asyncio.to_thread(media.recv)
     await asyncio.sleep(STALLED_S)  # the stall itself, not a wait for something
     called_s = time.monotonic()
     await people.withdraw(authorisation_id)
     notice_s = await heard - called_s
-    media.transport.resume_reading()
-    after, size = 0, 0
-    try:
-        async with asyncio.timeout(DRAIN_WITHIN_S):
-            while True:
-                message = await media.recv()
-                after += 1
-                size += len(message)
-    except ConnectionClosed as closed:
-        code = closed.rcvd.code if closed.rcvd else 1006
+    after, size, code = await asyncio.to_thread(drain, media)
     return {
         "withdrawal_to_notice_ms": round(1_000 * notice_s, 1),
         "pictures_after_notice": after,
@@ -81,6 +87,18 @@ async def stall(
         "withdrawal_to_close_ms": round(1_000 * (time.monotonic() - called_s), 1),
         "close_code": code,
     }
+
+
+def drain(media: Media) -> tuple[int, int, int]:
+    """What still came: messages, bytes, and the close code."""
+    after, size = 0, 0
+    try:
+        while True:
+            message = media.recv(timeout=DRAIN_WITHIN_S)
+            after += 1
+            size += len(message)
+    except ConnectionClosed as closed:
+        return after, size, closed.rcvd.code if closed.rcvd else 1006
 
 
 async def until_stopped(notices: ClientConnection) -> float:
