@@ -5,21 +5,15 @@ import json
 import os
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import APIRouter, WebSocket
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
@@ -37,7 +31,6 @@ from feedgate_kit.problems import Problem
 from feedgate_kit.server import Addresses, Servable, running
 from feedgate_kit.service import Readiness, Service, create_internal_app, create_public_app, no_lifespan
 from feedgate_kit.stepped_clock import SteppedClock
-from feedgate_kit.trust import CertificateError, load_server_tls
 
 pytestmark = pytest.mark.sockets
 
@@ -434,57 +427,6 @@ async def test_a_refusal_before_a_websocket_is_a_problem_too() -> None:
 async def test_a_service_that_keeps_nothing_open_has_a_lifespan_too() -> None:
     async with no_lifespan():
         pass
-
-
-def certificate_at(folder: Path, *, days: int = 1) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that signs itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "inside")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=2))
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    files = folder / "internal.pem", folder / "internal.key"
-    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return files
-
-
-async def test_the_internal_port_speaks_https_alone_where_it_has_a_certificate(tmp_path: Path) -> None:
-    tls = load_server_tls(*certificate_at(tmp_path), "CERTIFICATE")
-    trust = ssl.create_default_context(cafile=tls.certificate_file)
-    async with (
-        running(make_service("registry"), ANY, ANY, internal_tls=tls) as addresses,
-        httpx.AsyncClient(verify=trust, trust_env=False) as http,
-    ):
-        internal = addresses.internal.origin
-        assert (await http.get(f"{internal.replace('http', 'https')}/metrics")).is_success
-        assert (await http.get(f"{addresses.public.origin}/healthz")).is_success
-        with pytest.raises(httpx.TransportError):
-            await http.get(f"{internal}/metrics")
-
-
-def test_a_certificate_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
-    certificate, key = certificate_at(tmp_path, days=-1)
-    with pytest.raises(CertificateError, match=r"CERTIFICATE: .* allowed: a certificate that is in date"):
-        load_server_tls(certificate, key, "CERTIFICATE")
-    certificate, _ = certificate_at(tmp_path)
-    (other := tmp_path / "other").mkdir()
-    with pytest.raises(CertificateError, match=r"CERTIFICATE: .* cannot be used together"):
-        load_server_tls(certificate, certificate_at(other)[1], "CERTIFICATE")
 
 
 async def test_health_is_what_readiness_says() -> None:

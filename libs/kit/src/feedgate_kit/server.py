@@ -14,13 +14,15 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from feedgate_kit.dangers import refuse_dangers
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.listening import Address, Listen, address_of, open_listener
+from feedgate_kit.metrics import show_certificates
 from feedgate_kit.redaction import redact_text
-from feedgate_kit.service import Lifespan, MakeSocket, WebSocketProtocol
+from feedgate_kit.service import Lifespan, MakeSocket, Service, WebSocketProtocol
 from feedgate_kit.settings import ServiceSettings, load_settings
 from feedgate_kit.telemetry import configure_logging
-from feedgate_kit.trust import ServerTls
+from feedgate_kit.trust import ServerCertificate, not_after
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -44,6 +46,8 @@ class Servable(Protocol):
     @property
     def on_stopping(self) -> Callable[[], None]: ...
     @property
+    def until_unfit(self) -> Callable[[], Coroutine[Any, Any, None]]: ...
+    @property
     def ws_protocol(self) -> WebSocketProtocol: ...
     @property
     def make_socket(self) -> MakeSocket: ...
@@ -64,7 +68,7 @@ async def running(
     internal: Listen,
     *,
     shutdown_s: float = 5.0,
-    internal_tls: ServerTls | None = None,
+    internal_tls: ServerCertificate | None = None,
 ) -> AsyncIterator[Addresses]:
     """Serve while the block runs.
 
@@ -76,7 +80,7 @@ async def running(
         public: where its public app listens.
         internal: where `/metrics` and `/internal` listen.
         shutdown_s: how long connections may take to end by themselves.
-        internal_tls: makes the internal port speak https alone.
+        internal_tls: what the internal port proves itself with; without it, plain http.
 
     Raises:
         ListenError: a port is taken; nothing was started.
@@ -110,16 +114,23 @@ async def serve(
     internal: Listen,
     *,
     shutdown_s: float = 5.0,
-    internal_tls: ServerTls | None = None,
+    internal_tls: ServerCertificate | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, which also end a start under way; see `running`."""
+    """Serve until SIGTERM or SIGINT, which also end a start under way; see `running`.
+
+    Raises:
+        FeedgateError: the service must not go on; it was ended as by a signal.
+    """
     with stop_signals() as stopped:
         started = asyncio.Event()
+        unfit = asyncio.create_task(service.until_unfit(), name=f"{service.name} fit")
 
         async def live() -> None:
             async with running(service, public, internal, shutdown_s=shutdown_s, internal_tls=internal_tls):
                 started.set()
-                await stopped()
+                ended = asyncio.create_task(stopped())
+                await asyncio.wait({ended, unfit}, return_when=asyncio.FIRST_COMPLETED)
+                ended.cancel()
 
         life = asyncio.create_task(live(), name=f"life of {service.name}")
         signalled = asyncio.create_task(stopped(), name="stop signals")
@@ -127,7 +138,10 @@ async def serve(
             await asyncio.wait({life, signalled}, return_when=asyncio.FIRST_COMPLETED)
             if started.is_set():
                 await life  # ends by itself: lifespans see an ordinary end, no cancellation
+            if unfit.done():
+                await unfit
         finally:
+            unfit.cancel()
             signalled.cancel()
             life.cancel()
             with suppress(asyncio.CancelledError):
@@ -150,6 +164,7 @@ def run(kind: type[S], build: Callable[[S], Servable]) -> int:
     """
     try:
         settings = load_settings(kind)
+        refuse_dangers(settings)
         configure_logging(settings.log_level)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve_built(settings, build))
@@ -164,8 +179,14 @@ def run(kind: type[S], build: Callable[[S], Servable]) -> int:
 
 
 async def _serve_built(settings: S, build: Callable[[S], Servable]) -> None:
+    service = build(settings)
+    if isinstance(service, Service):
+        show_certificates(
+            service.registry,
+            {name: not_after(file, name).timestamp() for name, file in settings.certificate_files().items()},
+        )
     await serve(
-        build(settings),
+        service,
         settings.public_listen,
         settings.internal_listen,
         shutdown_s=settings.shutdown_s,
@@ -207,7 +228,7 @@ class Server(uvicorn.Server):
         app: ASGIApp,
         ws_protocol: WebSocketProtocol,
         shutdown_s: float,
-        tls: ServerTls | None = None,
+        tls: ServerCertificate | None = None,
     ) -> None:
         super().__init__(
             uvicorn.Config(

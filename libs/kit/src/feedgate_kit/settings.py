@@ -25,7 +25,7 @@ from feedgate_kit.identity.plain_http import refuse_plain_http
 from feedgate_kit.listening import Listen
 from feedgate_kit.problems import HIDDEN, is_secret_name
 from feedgate_kit.tokens import ClientCredentials, TokenSource
-from feedgate_kit.trust import ServerTls, Trust, load_server_tls, load_trust
+from feedgate_kit.trust import ServerCertificate, Trust, load_server_certificate, load_trust
 
 S = TypeVar("S", bound="ServiceSettings")
 
@@ -57,7 +57,8 @@ class ServiceSettings(BaseSettings):
     """Of that user. Give it as a file. Without `KAFKA_CA_FILE` it goes to brokers on loopback alone."""
 
     database_url: SecretStr | None = None
-    """`postgresql+asyncpg://user:password@host/name`, or `sqlite+aiosqlite:///path` in one process.
+    """`postgresql+asyncpg://user:password@host/name`, or `sqlite+aiosqlite:///path` in one process. To another
+    host with `?ssl=verify-full`; `PGSSLROOTCERT` in the environment names the authority's file.
     Give it as a file: it holds a password. Services without a database leave it out."""
 
     public_host: str = "127.0.0.1"
@@ -72,13 +73,6 @@ class ServiceSettings(BaseSettings):
     internal_port: int = Field(default=8081, ge=0, le=65535)
     """Port of `/metrics` and `/internal`; 0 takes any free one."""
 
-    internal_certificate_file: Path | None = None
-    """PEM certificate of the internal port, which then speaks `https` alone; needs its key. Other services
-    call it across a network, so across one it needs both. Read at start."""
-
-    internal_key_file: Path | None = None
-    """PEM private key of that certificate."""
-
     public_origin: str = "http://127.0.0.1:8080"
     """What browsers see: scheme, host and port without a path. Pages of another origin get no WebSocket."""
 
@@ -87,6 +81,16 @@ class ServiceSettings(BaseSettings):
 
     agencies_file: Path | None = None
     """YAML list of the police agencies: id, name, jurisdiction, issuer."""
+
+    internal_certificate_file: Path | None = None
+    """PEM file with the certificate that the internal port shows, and its chain. Set, it speaks TLS alone."""
+
+    internal_key_file: Path | None = None
+    """Private key of that certificate, PEM, readable by this service only."""
+
+    private_hosts: tuple[str, ...] = ()
+    """Hosts on a network that nobody else is on, as a JSON list like `["kafka", "postgres"]`: the only ones off
+    loopback that may be spoken to without TLS. An address named here may also be bound by both ports."""
 
     ca_file: Path | None = None
     """PEM file of certificate authorities to believe beside the system's, for every `https` address this
@@ -129,25 +133,6 @@ class ServiceSettings(BaseSettings):
     def internal_listen(self) -> Listen:
         return self._listen("internal")
 
-    def load_internal_tls(self) -> ServerTls | None:
-        """What the internal port shows its callers; None for plain http.
-
-        Raises:
-            SettingsError: only one of the two is set.
-            CertificateError: they cannot be used, or the certificate is over.
-        """
-        certificate, key = self.internal_certificate_file, self.internal_key_file
-        name = self.setting_name
-        if certificate is None and key is None:
-            return None
-        if certificate is None or key is None:
-            there, missing = ("certificate", "key") if key is None else ("key", "certificate")
-            raise SettingsError(
-                f"{name(f'internal_{missing}_file')} is not set, but {name(f'internal_{there}_file')} is;"
-                " allowed: both or neither"
-            )
-        return load_server_tls(certificate, key, name("internal_certificate_file"))
-
     def load_issuers(self) -> tuple[IssuerConfig, ...]:
         """The issuers to believe.
 
@@ -186,6 +171,37 @@ class ServiceSettings(BaseSettings):
         """
         return load_trust(self.ca_file, self.setting_name("ca_file"))
 
+    def load_internal_tls(self) -> ServerCertificate | None:
+        """What the internal port proves itself with; None where it speaks plain http.
+
+        Raises:
+            SettingsError: half of it is set.
+            CertificateError: it cannot be used.
+        """
+        certificate, key = self.internal_certificate_file, self.internal_key_file
+        if certificate is None and key is None:
+            return None
+        if certificate is None or key is None:
+            missing = "internal_key_file" if key is None else "internal_certificate_file"
+            raise SettingsError(
+                f"{self.setting_name(missing)} is not set; a certificate and its key go together"
+            )
+        return load_server_certificate(
+            certificate,
+            key,
+            self.setting_name("internal_certificate_file"),
+            self.setting_name("internal_key_file"),
+        )
+
+    def certificate_files(self) -> Mapping[str, Path]:
+        """The files of certificates that are set, by their setting without the service's prefix."""
+        names = ("ca_file", "kafka_ca_file", "internal_certificate_file")
+        return {name.upper(): getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def called_urls(self) -> Mapping[str, str]:
+        """The addresses that this service calls with a token or a secret, by their setting."""
+        return {}
+
     def require_database_url(self) -> str:
         """The database's address, password included.
 
@@ -199,8 +215,10 @@ class ServiceSettings(BaseSettings):
         return self.database_url.get_secret_value()
 
     def own_hosts(self) -> Mapping[str, str]:
-        """Every host this service binds or talks to, by its setting."""
+        """Every host this service binds, talks to or is seen at, by its setting."""
         hosts = {
+            self.setting_name("public_origin"): urlsplit(self.public_origin).hostname or "",
+            **{name: urlsplit(url).hostname or "" for name, url in self.called_urls().items() if url},
             self.setting_name("public_host"): self.public_host,
             self.setting_name("internal_host"): self.internal_host,
         }
@@ -235,6 +253,9 @@ class CallerSettings(ServiceSettings):
 
     client_secret: SecretStr | None = None
     """Its secret there. Give it as a file."""
+
+    def called_urls(self) -> Mapping[str, str]:
+        return {self.setting_name("token_url"): self.token_url}
 
     def load_token_source(self, clock: Clock, trust: Trust) -> TokenSource:
         """This service's own tokens; none is asked for yet.

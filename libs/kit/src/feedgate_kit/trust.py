@@ -40,33 +40,30 @@ def load_trust(ca_file: Path | None, setting: str) -> Trust:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerTls:
-    """What a server shows its callers; loaded once, so that a file which cannot be used ends the start."""
+class ServerCertificate:
+    """What a listening port proves itself with."""
 
     certificate_file: Path
     key_file: Path
 
 
-def load_server_tls(certificate_file: Path, key_file: Path, setting: str) -> ServerTls:
-    """A server's certificate and key.
-
-    Args:
-        certificate_file: PEM, the server's own first.
-        key_file: PEM.
-        setting: where the certificate is named.
+def load_server_certificate(
+    certificate_file: Path, key_file: Path, certificate_setting: str, key_setting: str
+) -> ServerCertificate:
+    """A certificate and its key, tried.
 
     Raises:
-        CertificateError: they cannot be read, do not fit each other, or the certificate is not in date.
+        CertificateError: the certificate is not in date, or the key is not its own.
     """
-    not_after(certificate_file, setting)
+    not_after(certificate_file, certificate_setting)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate_file, key_file)
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # of which ssl's own are
+        seen = "not the certificate's key" if isinstance(error, ssl.SSLError) else error.strerror
         raise CertificateError(
-            f"{setting}: `{certificate_file}` and the key `{key_file}` cannot be used together:"
-            f" {error.strerror or error}"
+            f"{key_setting}: saw `{key_file}` ({seen}); allowed: the private key of {certificate_setting}, PEM"
         ) from error
-    return ServerTls(certificate_file, key_file)
+    return ServerCertificate(certificate_file, key_file)
 
 
 def not_after(file: Path, setting: str, now: datetime | None = None) -> datetime:
