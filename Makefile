@@ -61,7 +61,7 @@ $(DEV): $(RUNTIME) requirements/dev.txt
 	@touch $@
 
 .PHONY: servers
-servers:  ## Install the servers that tests meet: Kafka, PostgreSQL, Chromium, GStreamer (Debian).
+servers:  ## Install the servers that tests meet: Kafka, Keycloak, PostgreSQL, Chromium, GStreamer (Debian).
 	@deploy/servers/install.sh
 
 # What each image installs: the lock of its own package, cut out of the runtime set.

@@ -46,6 +46,7 @@ from feedgate_kit.service import Service
 from feedgate_kit.telemetry import configure_logging
 from feedgate_kit.tokens import LocalIssuer
 from feedgate_registry.adapters.host_resolver import HostResolver
+from feedgate_registry.jurisdictions import load_jurisdictions
 from feedgate_registry.pools import load_pools
 from feedgate_registry.ports import RegistryPorts
 from feedgate_registry.settings import RegistrySettings
@@ -145,6 +146,7 @@ class _Rest:
             verifier=verifier,
             agencies=self._agencies,
             pools=load_pools(settings.pools_file),
+            jurisdictions=load_jurisdictions(settings.packs_folder),
         )
         return feedgate_registry.app.create_app(settings, ports)
 

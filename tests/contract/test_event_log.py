@@ -1,18 +1,18 @@
 """What every back promises of events topics."""
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import pytest
 
 from feedgate_kit.bus.events import CAUSE_HEADER, POSITION_HEADER, TOPIC_HEADER, handle_events
-from feedgate_kit.bus.ports import Bus, ClosedError, EventLog
+from feedgate_kit.bus.ports import Bus, ClosedError, EventConsumer, EventLog, Share, Tenure
 from feedgate_kit.bus.record import Record, StoredRecord
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.errors import PositionError, UnreadableRecordError
 from feedgate_kit.topics import dead_letters
 from tests.contract.conftest import Back
-from tests.contract.reading import numbers, read_events, record, soon, take
+from tests.contract.reading import PATIENCE_S, numbers, read_events, record, soon, take
 
 
 async def append_all(log: EventLog, *wanted: int, key: str = "camera") -> None:
@@ -110,6 +110,85 @@ async def test_another_member_takes_over_when_one_leaves(bus: Bus, back: Back) -
     assert of(await waiting) == [1]
 
 
+class Keeper:
+    """Holds what its member is given; letting go takes as long as the test wants."""
+
+    def __init__(self) -> None:
+        self.shares: list[Share] = []
+        self.given = asyncio.Event()
+        self.may_let_go = asyncio.Event()
+        self.may_let_go.set()
+
+    async def hold(self, share: Share) -> None:
+        self.shares.append(share)
+        self.given.set()
+        await self.may_let_go.wait()
+
+    def has(self, key: str) -> bool:
+        return bool(self.shares) and self.shares[-1].covers(key)
+
+    async def until(self, key: str) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.has(key):
+                self.given.clear()
+                await self.given.wait()
+
+
+async def read_on(consumer: EventConsumer) -> None:
+    """As a service does: a member that reads nothing has no part in its group."""
+    with suppress(ClosedError):
+        while True:
+            await consumer.read()
+
+
+KEYS = [f"camera-{each}" for each in range(40)]
+
+
+async def test_a_group_of_one_has_every_key(bus: Bus, back: Back) -> None:
+    keeper = Keeper()
+    consumer = await bus.event_log(back.events).open_consumer("ingest", Tenure(keeper, 6.0))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(read_on(consumer))
+        for key in KEYS:
+            await keeper.until(key)
+        assert keeper.shares[-1].generation >= 1
+        await consumer.close()
+    assert not any(keeper.has(key) for key in KEYS), "who has left has nothing"
+
+
+async def test_each_key_is_one_members_at_a_time_and_moves_with_a_higher_generation(
+    bus: Bus, back: Back
+) -> None:
+    first, second = Keeper(), Keeper()
+    log = bus.event_log(back.events)
+    one = await log.open_consumer("ingest", Tenure(first, 6.0))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(read_on(one))
+        for key in KEYS:
+            await first.until(key)
+        before = first.shares[-1].generation
+        other = await log.open_consumer("ingest", Tenure(second, 6.0))
+        tasks.create_task(read_on(other))
+        await one.close()
+        for key in KEYS:
+            await second.until(key)
+            assert not first.has(key)
+        assert second.shares[-1].generation > before
+        await other.close()
+
+
+async def test_who_is_given_a_key_reads_what_was_said_of_late(bus: Bus, back: Back) -> None:
+    log = bus.event_log(back.events)
+    await append_all(log, 1, 2)
+    first = await log.open_consumer("ingest", Tenure(Keeper(), 60.0))
+    assert of(await read_events(first, 2)) == [1, 2]
+    await first.commit()
+    await first.close()
+    second = await log.open_consumer("ingest", Tenure(Keeper(), 60.0))
+    assert of(await read_events(second, 2)) == [1, 2]
+    await second.close()
+
+
 async def test_closing_a_consumer_ends_the_read_under_way(bus: Bus, back: Back) -> None:
     consumer = await bus.event_log(back.events).open_consumer("ingest")
     reading = asyncio.create_task(consumer.read())
@@ -140,6 +219,43 @@ async def test_a_tail_goes_on_after_the_position_it_is_given(bus: Bus, back: Bac
     for key in ("camera-a", "camera-b"):
         versions = numbers([each for each in seen if each.key == key])
         assert versions == sorted(versions)
+
+
+async def test_the_end_is_where_a_tail_begins_that_gives_exactly_what_is_appended_since(
+    bus: Bus, back: Back
+) -> None:
+    log = bus.event_log(back.events)
+    nowhere_yet = await log.end()
+    await append_all(log, 1, 2, key="camera-a")
+    await append_all(log, 3, key="camera-b")
+    end = await log.end()
+    await append_all(log, 4, 5, key="camera-a")
+    await append_all(log, 6, key="camera-b")
+    async with aclosing(log.tail(end)) as tail:
+        since = await take(tail, 3)
+        await append_all(log, 7, key="camera-b")
+        since += await take(tail, 1)
+    assert (sorted(of(since)), of(since)[-1]) == ([4, 5, 6, 7], 7)
+    async with aclosing(log.tail(nowhere_yet)) as tail:
+        assert sorted(of(await take(tail, 7))) == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_an_end_is_still_one_for_the_next_process(back: Back) -> None:
+    if not back.lasting:
+        return  # kept in memory on purpose
+    log = back.bus.event_log(back.events)
+    nowhere_yet = await log.end()
+    await back.reopen()
+    log = back.bus.event_log(back.events)
+    assert await log.end() == nowhere_yet
+    await append_all(log, 1)
+    end = await log.end()
+    await back.reopen()
+    log = back.bus.event_log(back.events)
+    await append_all(log, 2)
+    for position, wanted in ((nowhere_yet, [1, 2]), (end, [2])):
+        async with aclosing(log.tail(position)) as tail:
+            assert of(await take(tail, len(wanted))) == wanted
 
 
 async def test_a_tail_without_a_position_gives_new_records_only(bus: Bus, back: Back) -> None:

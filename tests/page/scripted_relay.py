@@ -69,6 +69,7 @@ class ScriptedView:
             "grant_id": GRANT,
             "stream": f"{CAMERA}/original",
             "lease_ms": 3000,
+            "media_path": "/relay/v1/relays/relay-1/media",
             "media_secret": f"secret-{self.number}",
             "view_until": rfc3339(300),
             **changes,
@@ -256,7 +257,7 @@ class ScriptedRelay:
         public = create_public_app("relay", verifier)
         public.include_router(player_routes())
         public.add_api_websocket_route("/relay/v1/notices", self._notices)
-        public.add_api_websocket_route("/relay/v1/media", self._media)
+        public.add_api_websocket_route("/relay/v1/relays/relay-1/media", self._media)
         return Service(
             name="relay",
             public=public,
@@ -279,7 +280,6 @@ class ScriptedRelay:
                 "view_until": rfc3339(300),
                 "stream": f"{CAMERA}/original",
                 "notices_url": "/relay/v1/notices",
-                "media_url": "/relay/v1/media",
             }
             return JSONResponse(answer, 201)
 

@@ -78,6 +78,7 @@ class KeycloakServer:
             )
         }
         self._admin_password = secrets.token_urlsafe(18)
+        self._admin_token = "none yet"
         home = folder / "home"
         _make_home(distribution, home)
         self._import(home / "data" / "import")
@@ -108,7 +109,7 @@ class KeycloakServer:
     def start(self) -> None:
         """Return when it answers for every realm."""
         self.process.start()
-        self.process.wait_until(self._answers, timeout_s=110.0)
+        self.process.wait_until(self._answers, timeout_s=180.0)
 
     def end(self) -> None:
         # Its data are thrown away, so a tidy shutdown buys nothing.
@@ -151,14 +152,15 @@ class KeycloakServer:
 
     async def administer(self, method: str, path: str, content: Any = None) -> Any:
         """One call of the admin API, as its first administrator."""
-        answer = await self.password_token("master", "admin-cli", ADMIN, self._admin_password)
-        token = answer.raise_for_status().json()["access_token"]
-        async with httpx.AsyncClient(
-            base_url=f"{self.origin}/admin/realms",
-            trust_env=False,
-            headers={"authorization": f"Bearer {token}"},
-        ) as http:
-            answer = (await http.request(method, path, json=content)).raise_for_status()
+        async with httpx.AsyncClient(base_url=f"{self.origin}/admin/realms", trust_env=False) as http:
+            headers = {"authorization": f"Bearer {self._admin_token}"}
+            answer = await http.request(method, path, json=content, headers=headers)
+            if answer.status_code == httpx.codes.UNAUTHORIZED:  # the token lives for a minute
+                given = await self.password_token("master", "admin-cli", ADMIN, self._admin_password)
+                self._admin_token = given.raise_for_status().json()["access_token"]
+                headers = {"authorization": f"Bearer {self._admin_token}"}
+                answer = await http.request(method, path, json=content, headers=headers)
+        answer.raise_for_status()
         return answer.json() if answer.content else None
 
     async def allow_page(self, realm: str, origin: str) -> None:
@@ -283,7 +285,7 @@ class SignIn:
         query = parse_qs(urlsplit(location).query)
         if not location.startswith(f"{self.server.page_origin}/demo/") or query.get("state") != [self.state]:
             raise SignInError(f"{self.page.status_code} to `{location}`: {self.page.text[:2000]}")
-        return query["code"][0]
+        return str(query["code"][0])
 
     async def exchange(self, code: str, verifier: str | None = None) -> httpx.Response:
         """Ask for tokens for a code."""

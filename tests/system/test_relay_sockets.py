@@ -5,8 +5,8 @@ import base64
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,18 +15,27 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from feedgate_client.events import HttpFrameEvents
 from feedgate_contracts.audit.v1.audit_pb2 import AuditRecord
 from feedgate_contracts.camera.v1.camera_pb2 import SHARING_STOPPED
 from feedgate_contracts.demand.v1.demand_pb2 import StreamDemanded
 from feedgate_contracts.frame.v1.frame_pb2 import FrameEvent
 from feedgate_kit.bus.embedded import EmbeddedBus
+from feedgate_kit.bus.record import Record, StoredRecord
 from feedgate_kit.clock import MICROSECONDS, SystemClock
 from feedgate_kit.identity import TokenVerifier
 from feedgate_kit.listening import Listen
 from feedgate_kit.server import Addresses, running
 from feedgate_kit.service import Service
 from feedgate_kit.tokens import LocalIssuer
-from feedgate_kit.topics import ACCESS_UNITS, CAMERA_STATE, DEMAND_EVENTS, GRANT_STATE, audit_events
+from feedgate_kit.topics import (
+    ACCESS_UNITS,
+    CAMERA_STATE,
+    DEMAND_EVENTS,
+    GRANT_STATE,
+    audit_events,
+    frame_events,
+)
 from feedgate_relay.app import create_app
 from feedgate_relay.close_codes import CloseCode
 from feedgate_relay.ports import RelayPorts
@@ -45,6 +54,8 @@ from services.relay.tests.scene import (
 ORIGIN = "https://feedgate.example"
 ANYWHERE = Listen("127.0.0.1", 0)
 PICTURE_S = 0.02
+HEAVY = b"\x06" + bytes(range(256)) * 200
+"""51 kB more in every picture."""
 MEDIA_HEADER = struct.Struct(">BBHIQ")
 
 
@@ -70,7 +81,8 @@ class Site:
     def media(self, secret: str, **options: Any) -> connect:
         offered = ["feedgate.v1", f"media.{secret}"]
         return connect(
-            self.url("media"), **{"subprotocols": offered, "max_size": None, "max_queue": None, **options}
+            self.url("relays/relay-1/media"),
+            **{"subprotocols": offered, "max_size": None, "max_queue": None, **options},
         )
 
     @asynccontextmanager
@@ -312,18 +324,20 @@ async def test_a_ticket_in_band_extends_the_view_and_another_operators_does_not(
             await pictures(media, 20)
 
 
+def sink(site: Site) -> socket.socket:
+    """A socket that takes little before the relay has to wait."""
+    connected = socket.socket()
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connected.connect((site.addresses.public.host, site.addresses.public.port))
+    connected.setblocking(False)
+    return connected
+
+
 async def test_a_viewer_who_does_not_read_holds_little_slows_nobody_and_is_cut_off(site: Site) -> None:
-    heavy = b"\x06" + bytes(range(256)) * 200  # 51 kB more in every picture
-    site.lens.padding = heavy
-    sink = socket.socket()
-    sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sink.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(
-        sink, (site.addresses.public.host, site.addresses.public.port)
-    )
+    site.lens.padding = HEAVY
     async with site.notices() as told, site.watching() as (_, quick):
         hello = json.loads(await told.recv())
-        async with site.media(hello["media_secret"], sock=sink, max_queue=1) as stalled:
+        async with site.media(hello["media_secret"], sock=sink(site), max_queue=1) as stalled:
             await next_notice(told, "gap")  # it reads no media while it waits
             first = (await pictures(quick, 1))[0]
             assert await pictures(quick, 40) == list(range(first + 1, first + 41))
@@ -332,6 +346,18 @@ async def test_a_viewer_who_does_not_read_holds_little_slows_nobody_and_is_cut_o
             ended = await site.view_ended(hello["view_id"])
             assert ended.usage.bytes < 512 * 1024  # all that was ever handed to the kernel
             # A reset, not an end: the kernel has let go of what it still held for this viewer.
+            assert isinstance((await broken_off(stalled)).__cause__, ConnectionResetError)
+
+
+async def test_a_viewer_who_says_goodbye_without_reading_is_cut_off_at_once(site: Site) -> None:
+    site.lens.padding = HEAVY
+    async with site.notices() as told:
+        hello = json.loads(await told.recv())
+        async with site.media(hello["media_secret"], sock=sink(site), max_queue=1) as stalled:
+            await next_notice(told, "gap")
+            stalled.protocol.send_close(1000)
+            stalled.transport.write(b"".join(stalled.protocol.data_to_send()))
+            await site.view_ended(hello["view_id"])  # it still reads nothing
             assert isinstance((await broken_off(stalled)).__cause__, ConnectionResetError)
 
 
@@ -347,7 +373,7 @@ async def test_a_stopping_relay_tells_every_viewer(site: Site) -> None:
 
 
 async def sse(lines: AsyncIterator[str]) -> dict[str, str]:
-    """The next event that is no comment."""
+    """The next message that is no comment."""
     fields: dict[str, str] = {}
     async for line in lines:
         if not line and fields:
@@ -366,6 +392,7 @@ async def test_frame_events_come_over_http_and_resume_where_they_were_left(site:
         async with client.stream("GET", url, headers=headers) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             lines = aiter(answer.aiter_lines())
+            assert (await sse(lines)).keys() == {"id"}
             async with site.watching() as (_, media):
                 await pictures(media, 25)
                 events = [await sse(lines) for _ in range(3)]
@@ -379,13 +406,115 @@ async def test_frame_events_come_over_http_and_resume_where_they_were_left(site:
         resumed = {**headers, "Last-Event-ID": events[0]["id"]}
         async with client.stream("GET", url, headers=resumed) as answer:
             lines = aiter(answer.aiter_lines())
-            assert [(await sse(lines))["id"] for _ in range(2)] == [event["id"] for event in events[1:]]
+            assert [(await sse(lines))["id"] for _ in range(3)] == [event["id"] for event in events]
 
         unknown = await client.get(url, headers={**headers, "Last-Event-ID": "no-position"})
         assert (unknown.status_code, unknown.json()["type"]) == (409, "urn:feedgate:problem:position-unknown")
         operator = {"Authorization": f"Bearer {site.issuer.mint('somebody', ['operator'])}"}
         assert (await client.get(url, headers=operator)).status_code == 403
         assert (await client.get(url)).status_code == 401
+
+
+class Cut(httpx.AsyncHTTPTransport):
+    """Breaks each connection to the event stream once its first message has come, as often as told."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.left = times
+        self.broken = asyncio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await super().handle_async_request(request)
+        if self.left == 0:
+            return answer
+        self.left -= 1
+        return httpx.Response(
+            answer.status_code, headers=answer.headers, stream=_FirstMessage(answer, self.broken)
+        )
+
+
+class _FirstMessage(httpx.AsyncByteStream):
+    def __init__(self, answer: httpx.Response, broken: asyncio.Event) -> None:
+        self._answer = answer
+        self._broken = broken
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        seen = b""
+        async for piece in self._answer.aiter_raw():
+            seen += piece
+            yield piece
+            if seen.endswith(b"\n\n"):
+                await self._answer.aclose()
+                self._broken.set()
+                raise httpx.ReadError("cut off")
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()
+
+
+async def test_a_connection_cut_before_its_first_event_loses_none(site: Site) -> None:
+    log = site.bus.event_log(frame_events(AGENCY))
+    wanted = [FrameEvent(event_id=f"event-{number}", stream=STREAM, grant_id="grant") for number in range(4)]
+
+    async def append(*events: FrameEvent) -> None:
+        for event in events:
+            await log.append(Record(event.stream, event.SerializeToString()))
+
+    await append(FrameEvent(event_id="before it came", stream=STREAM))
+    transport = Cut(times=1)
+    again = asyncio.Event()
+
+    async def token() -> str:
+        return site.issuer.mint("agency-system", ["system"])
+
+    async def pause(_seconds: float) -> None:
+        await again.wait()  # until what happened meanwhile is in the log
+
+    async with httpx.AsyncClient(base_url=site.addresses.public.origin, transport=transport) as http:
+        events = aiter(HttpFrameEvents(http, token, None, retries=2, pause=pause))
+        first = asyncio.ensure_future(anext(events))
+        async with asyncio.timeout(10):
+            await transport.broken.wait()
+            await append(*wanted[:3])
+            again.set()
+            got = [await first, await anext(events), await anext(events)]
+            await append(wanted[3])
+            got.append(await anext(events))
+    assert [event.event_id for event in got] == [event.event_id for event in wanted]
+
+
+async def test_a_client_that_goes_away_leaves_no_reader_of_the_log(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = site.bus.event_log(frame_events(AGENCY))
+    tails = 0
+    closed = asyncio.Event()
+    tail = log.tail
+
+    async def counted(after: str | None) -> AsyncGenerator[StoredRecord, None]:
+        nonlocal tails
+        tails += 1
+        try:
+            async with aclosing(tail(after)) as records:
+                async for record in records:
+                    yield record
+        finally:
+            for _ in range(3):  # as a connection to Kafka takes its time to close
+                await asyncio.sleep(0)
+            tails -= 1
+            closed.set()
+
+    monkeypatch.setattr(log, "tail", counted)
+    headers = {"Authorization": f"Bearer {site.issuer.mint('agency-system', ['system'])}"}
+    url = f"{site.addresses.public.origin}/relay/v1/events"
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        async with client.stream("GET", url, headers=headers) as answer:
+            await anext(answer.aiter_lines())
+            assert tails == 1
+            closed.clear()
+        async with asyncio.timeout(10):
+            await closed.wait()
+    assert tails == 0
 
 
 async def test_metrics_name_nobody(site: Site) -> None:

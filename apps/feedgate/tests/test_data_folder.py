@@ -1,9 +1,10 @@
 """The folder of one box: private, one process at a time, never half-written."""
 
 import os
+import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,42 @@ def test_folder_and_keys_are_their_users_alone_whatever_the_umask(tmp_path: Path
             "ticket.pem": 0o600,
             "pools.yaml": 0o600,
         }
+
+
+def sqlite_files(data: DataFolder) -> dict[str, int]:
+    return {path.name: mode(path) for path in data.path.glob("*.sqlite*")}
+
+
+def test_databases_and_what_sqlite_puts_beside_them_are_their_users_alone(tmp_path: Path) -> None:
+    with umask(0), open_data_folder(tmp_path / "data") as data:
+        data.make_databases(["registry", "audit"])
+        for name, journal_mode in (("registry", "WAL"), ("audit", "DELETE")):
+            connection = sqlite3.connect(data.database_file(name), isolation_level=None)
+            with closing(connection):
+                connection.execute(f"PRAGMA journal_mode = {journal_mode}")
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("CREATE TABLE camera (id)")
+                if name == "registry":
+                    connection.execute("COMMIT")
+                    beside = {"registry.sqlite-wal": 0o600, "registry.sqlite-shm": 0o600}
+                else:
+                    beside = {"audit.sqlite-journal": 0o600}
+                databases = {"registry.sqlite": 0o600, "audit.sqlite": 0o600, "bus.sqlite": 0o600}
+                assert sqlite_files(data) == databases | beside
+
+
+def test_databases_of_an_earlier_version_are_closed_to_others(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    with open_data_folder(path) as data:
+        data.secret("owner-hash")
+        for name in ("registry.sqlite", "registry.sqlite-wal", "registry.sqlite-shm"):
+            (path / name).touch()
+            (path / name).chmod(0o644)
+        (path / "bus.sqlite").write_bytes(b"kept")
+    with open_data_folder(path) as data:
+        assert set(sqlite_files(data).values()) == {0o600}
+        data.make_databases(["registry"])
+        assert data.bus_file.read_bytes() == b"kept"
 
 
 def test_a_folder_open_to_others_is_refused_and_left_as_it_was(tmp_path: Path) -> None:

@@ -56,7 +56,6 @@ class Relay:
             "view_until": self.view_until,
             "stream": "camera/original",
             "notices_url": "/relay/v1/notices",
-            "media_url": "/relay/v1/media",
         }
 
     async def greet(self, socket: ServerConnection) -> None:
@@ -65,6 +64,7 @@ class Relay:
             "type": "hello",
             "view_id": "view",
             "stream": "camera/original",
+            "media_path": "/relay/v1/relays/relay-1/media",
             "media_secret": "secret",
             "view_until": self.view_until,
         })  # fmt: skip

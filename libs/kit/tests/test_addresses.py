@@ -11,6 +11,7 @@ from feedgate_kit.addresses import (
     AddressClass,
     RtspUrl,
     RtspUrlError,
+    address_words,
     judge_addresses,
     parse_networks,
     parse_rtsp_url,
@@ -127,6 +128,25 @@ def test_every_address_is_judged_and_each_refusal_says_what_was_seen_and_what_is
     assert str(refusal) == "`8.8.8.8`, outside the pool's allow-list; allowed: addresses in 192.168.1.0/24"
     (refusal,) = judge_addresses([ip_address("169.254.169.254")], [])
     assert refusal.allowed == "never a metadata address"
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("8.8.8.8", "a public address"),
+        ("2606:4700::1", "a public address"),
+        ("10.1.2.3", "a private address"),
+        ("127.9.9.9", "a loopback address"),
+        ("fe80::1%eth0", "a link local address"),
+        ("169.254.169.254", "a metadata address"),
+        ("224.0.0.1", "a multicast address"),
+        ("0.0.0.0", "an unspecified address"),
+        ("::ffff:10.0.0.1", "a translated address"),
+        ("4000::1", "a reserved address"),
+    ],
+)
+def test_an_address_can_be_told_of_without_being_shown(address: str, words: str) -> None:
+    assert address_words(ip_address(address)) == words
 
 
 ADDRESSES = st.one_of(

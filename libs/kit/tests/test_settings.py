@@ -131,7 +131,7 @@ def test_what_is_needed_and_not_set_is_one_line_that_names_it(method: str) -> No
         getattr(PolicySettings(), method)()
 
 
-PLAIN = "- {issuer: 'http://127.0.0.1:8180/realms/owners', realm: owners}"
+PLAIN = "- {issuer: 'http://127.0.0.1:8180/realms/owners', realm: owners, audience: feedgate}"
 
 
 def settings_with_plain_issuer(tmp_path: Path, **changes: object) -> PolicySettings:

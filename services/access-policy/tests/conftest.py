@@ -193,6 +193,17 @@ class FreshToken(httpx.Auth):
         yield request
 
 
+def weekly(time_zone: str, *windows: tuple[int, int, int]) -> camera_pb2.WeeklySchedule:
+    """Weekday (1 is Monday), first minute of the day, minute at which it ends."""
+    return camera_pb2.WeeklySchedule(
+        time_zone=time_zone,
+        windows=[
+            camera_pb2.WeeklyWindow(weekday=day, from_minute=first, until_minute=until)
+            for day, first, until in windows
+        ],
+    )
+
+
 def stamp(at_us: int) -> Timestamp:
     at = Timestamp()
     at.FromMicroseconds(at_us)

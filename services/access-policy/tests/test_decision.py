@@ -11,7 +11,8 @@ from feedgate_access_policy.decision import Decision, MissingEvidence, RefusedBa
 from feedgate_access_policy.evidence import Document, Evidence
 from feedgate_access_policy.jurisdiction import Law, load_law
 from feedgate_access_policy.question import Action, GrantInForce, NamedBasis, Person, Question
-from feedgate_access_policy.schedule import WeeklySchedule, WeeklyWindow
+
+from .conftest import weekly
 
 MakeQuestion = Callable[..., Question]
 
@@ -165,7 +166,7 @@ DENIALS: Mapping[str, tuple[Callable[[Question], Question], tuple[str, ...]]] = 
     "the camera is far from the incident": (lambda q: replace(q, distance_m=2_001), ("out_of_scope",)),
     "the window misses the owner's hours": (
         # Friday morning at the clock's start; open on Sundays only.
-        lambda q: under(q, schedule=WeeklySchedule("UTC", (WeeklyWindow(7, 0, 1440),))),
+        lambda q: under(q, schedule=weekly("UTC", (7, 0, 1440))),
         ("out_of_schedule",),
     ),
     "the window is over": (
@@ -433,7 +434,7 @@ def test_a_paused_camera_keeps_its_grants(yes: Question, law: Law, action: Actio
             lambda q: moved(q, jurisdiction="AR-B"), "live_order_missing", id="moved to the province"
         ),
         pytest.param(
-            lambda q: under(q, schedule=WeeklySchedule("UTC", (WeeklyWindow(7, 0, 1440),))),
+            lambda q: under(q, schedule=weekly("UTC", (7, 0, 1440))),
             "out_of_schedule",
             id="hours",
         ),
@@ -517,9 +518,9 @@ def test_a_rule_that_fails_hides_no_other_reason(yes: Question, tmp_path: Path) 
 
 
 def test_a_time_zone_nobody_knows_is_an_error_that_denies(yes: Question, law: Law) -> None:
-    decision = decide(under(yes, schedule=WeeklySchedule("Nowhere/Land", (WeeklyWindow(1, 0, 1),))), law)
+    decision = decide(under(yes, schedule=weekly("Nowhere/Land", (1, 0, 1))), law)
     assert (decision.permitted, decision.reasons) == (False, ("policy_error",))
-    assert decision.errors == ("time zone `Nowhere/Land` is unknown",)
+    assert decision.errors == ("time zone `Nowhere/Land` is not known here",)
 
 
 def test_facts_outside_the_schema_are_an_error_that_denies(yes: Question, law: Law) -> None:

@@ -9,7 +9,7 @@ from feedgate_kit.errors import BusError
 from feedgate_kit.ids import new_id
 from feedgate_kit.outbox import Outbox
 
-from .conftest import HOUR_US, Stand, stamp
+from .conftest import HOUR_US, Stand, stamp, weekly
 
 GRANTS_URL = "/access-policy/v1/grants"
 
@@ -49,8 +49,7 @@ def replace_authorisation(camera: camera_pb2.CameraState) -> None:
 
 
 def close_hours(camera: camera_pb2.CameraState) -> None:
-    sundays = camera_pb2.WeeklyWindow(weekday=7, from_minute=0, until_minute=1_440)
-    camera.terms[0].schedule.CopyFrom(camera_pb2.WeeklySchedule(time_zone="UTC", windows=[sundays]))
+    camera.terms[0].schedule.CopyFrom(weekly("UTC", (7, 0, 1_440)))
 
 
 def move_abroad(camera: camera_pb2.CameraState) -> None:

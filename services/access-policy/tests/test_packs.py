@@ -10,6 +10,7 @@ from feedgate_access_policy.bases_source import PACKS, differing, rows_of, write
 from feedgate_access_policy.jurisdiction import Law, load_law
 from feedgate_access_policy.pack import PackError, load_packs
 from feedgate_access_policy.settings import AccessPolicySettings
+from feedgate_contracts.jurisdictions import packaged_jurisdictions
 from feedgate_kit.errors import FeedgateError
 
 CHILD_RULE = '@id("AR-B.other")\n@reason("other")\n'
@@ -43,8 +44,15 @@ def test_only_the_root_permits_and_it_does_so_once() -> None:
     assert permits == ["root.named_by_owner_and_law"]
 
 
+def test_registry_takes_cameras_in_exactly_the_jurisdictions_that_have_a_pack(law: Law) -> None:
+    parents = {name: place.chain[-2] for name, place in law.jurisdictions.items()}
+    assert packaged_jurisdictions() == {
+        name: None if parent == "root" else parent for name, parent in parents.items()
+    }
+
+
 def test_versions_name_every_pack_of_the_chain_and_change_with_any_byte(law: Law, packs: Path) -> None:
-    assert law.jurisdictions["AR-B"].version.startswith("root@1/AR@1/AR-B@1+")
+    assert law.jurisdictions["AR-B"].version.startswith("root@2/AR@1/AR-B@1+")
     with (packs / "AR" / "pack.yaml").open("a") as file:
         file.write("# a remark\n")
     changed = load_law(packs)

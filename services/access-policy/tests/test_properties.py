@@ -13,7 +13,8 @@ from feedgate_access_policy.evidence import Document
 from feedgate_access_policy.jurisdiction import Jurisdiction, load_law
 from feedgate_access_policy.pack import packaged_packs
 from feedgate_access_policy.question import AccessRequest, Action, GrantInForce, NamedBasis, Person, Question
-from feedgate_access_policy.schedule import WeeklySchedule, WeeklyWindow
+
+from .conftest import weekly
 
 LAW = load_law(packaged_packs())
 SAME_LAW = load_law(packaged_packs())
@@ -61,7 +62,7 @@ PEOPLE = st.builds(
 SCHEDULES = mostly(
     None,
     st.builds(
-        lambda zone, day: WeeklySchedule(zone, (WeeklyWindow(day, 0, 1440),)),
+        lambda zone, day: weekly(zone, (day, 0, 1440)),
         st.sampled_from(["UTC", "Nowhere/Land"]),
         st.integers(1, 7),
     ),

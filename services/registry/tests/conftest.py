@@ -29,6 +29,7 @@ from feedgate_kit.stepped_clock import SteppedClock
 from feedgate_kit.tokens import LocalIssuer
 from feedgate_kit.topics import CAMERA_STATE, audit_events
 from feedgate_registry.app import PACKAGE, create_app
+from feedgate_registry.jurisdictions import Jurisdictions, load_jurisdictions
 from feedgate_registry.pools import Pool
 from feedgate_registry.ports import RegistryPorts, UnresolvableError
 from feedgate_registry.settings import RegistrySettings
@@ -276,7 +277,7 @@ async def make_stand(
     bus: EmbeddedBus,
     clock: WrittenClock,
     resolver: NamesInATable,
-) -> AsyncIterator[Callable[[], Stand]]:
+) -> AsyncIterator[Callable[..., Stand]]:
     """Makes registries over one database and one bus, as one after a restart is."""
     owners = LocalIssuer.generate(OWNERS_ISSUER, clock, realm="owners")
     services = LocalIssuer.generate("https://services.example", clock)
@@ -290,7 +291,7 @@ async def make_stand(
     ]
     async with AsyncExitStack() as stack:
 
-        def make() -> Stand:
+        def make(jurisdictions: Jurisdictions | None = None) -> Stand:
             ports = RegistryPorts(
                 database=database,
                 bus=bus,
@@ -299,6 +300,7 @@ async def make_stand(
                 verifier=TokenVerifier([owners.config(), services.config()], clock),
                 agencies={agency.id: agency for agency in agencies},
                 pools={pool.name: pool for pool in pools},
+                jurisdictions=jurisdictions or load_jurisdictions(None),
             )
             service = create_app(settings, ports)
             return Stand(service, database, bus, clock, resolver, owners, services, stack)
@@ -307,5 +309,5 @@ async def make_stand(
 
 
 @pytest.fixture
-def stand(make_stand: Callable[[], Stand]) -> Stand:
+def stand(make_stand: Callable[..., Stand]) -> Stand:
     return make_stand()

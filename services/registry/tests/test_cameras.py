@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -9,7 +10,7 @@ from feedgate_kit.ids import new_id
 from feedgate_kit.tokens import LocalIssuer
 from feedgate_registry.tables import CAMERAS, OWNERS
 
-from .conftest import CAMERA, ON_SQLITE_ONLY, PASSWORD, Stand, authorised, code_of, registered
+from .conftest import AUTHORISATION, CAMERA, ON_SQLITE_ONLY, PASSWORD, Stand, authorised, code_of, registered
 
 CAMERAS_URL = "/registry/v1/cameras"
 
@@ -342,8 +343,8 @@ async def test_a_missing_field_is_named(stand: Stand) -> None:
 async def test_the_edges_of_every_range_are_allowed(stand: Stand) -> None:
     ana = await stand.owner("ana")
     for fields in (
-        {"bearing_degrees": 0, "field_of_view_degrees": 360, "name": "n" * 80, "jurisdiction": "US-CA-SF"},
-        {"bearing_degrees": 360, "place": {"type": "Point", "coordinates": [-180, 90]}, "jurisdiction": "ES"},
+        {"bearing_degrees": 0, "field_of_view_degrees": 360, "name": "n" * 80, "jurisdiction": "AR"},
+        {"bearing_degrees": 360, "place": {"type": "Point", "coordinates": [-180, 90]}, "jurisdiction": "GB"},
     ):
         camera = await registered(ana, **fields)
         assert camera | fields == camera
@@ -358,6 +359,46 @@ async def test_an_unknown_pool_is_refused_with_those_there_are(stand: Stand) -> 
     ]
 
 
+@pytest.mark.parametrize("name", ["BR", "AR-C", "AR-B-1", "US-CA-SF"])
+async def test_a_jurisdiction_whose_law_is_not_known_is_refused_with_those_there_are(
+    stand: Stand, name: str
+) -> None:
+    ana = await stand.owner("ana")
+    refusal = [{"path": "body.jurisdiction", "seen": name, "allowed": "AR, AR-B, GB"}]
+    answer = await ana.post(CAMERAS_URL, json=CAMERA | {"jurisdiction": name})
+    assert (answer.status_code, code_of(answer)) == (422, "unknown-jurisdiction")
+    assert answer.json()["errors"] == refusal
+    assert (await ana.get(CAMERAS_URL)).json()["items"] == []
+    camera = await registered(ana)
+    url = f"{CAMERAS_URL}/{camera['id']}"
+    answer = await ana.patch(url, json={"name": "Door", "jurisdiction": name}, headers={"If-Match": '"1"'})
+    assert (answer.status_code, code_of(answer)) == (422, "unknown-jurisdiction")
+    assert answer.json()["errors"] == refusal
+    assert (await ana.get(url)).json() == camera
+
+
+async def test_a_camera_stays_where_the_law_was_taken_away_but_none_comes_there(
+    make_stand: Callable[..., Stand],
+) -> None:
+    ana = await make_stand({"BR": None}).owner("ana")
+    camera = await registered(ana, jurisdiction="BR")
+    url = f"{CAMERAS_URL}/{camera['id']}"
+    ana = await make_stand().owner("ana")
+
+    async def change(version: int, **fields: str) -> Any:
+        return await ana.patch(url, json=fields, headers={"If-Match": f'"{version}"'})
+
+    renamed = await change(1, name="Back door", jurisdiction="BR")
+    assert (renamed.status_code, renamed.json()["jurisdiction"]) == (200, "BR")
+    assert (await ana.post(f"{url}/authorisations", json=AUTHORISATION)).status_code == 201
+    assert (await ana.post(f"{url}/pause")).status_code == 200
+    version = (await ana.get(url)).json()["version"]
+    moved = await change(version, jurisdiction="AR")
+    assert moved.status_code == 200
+    assert code_of(await change(moved.json()["version"], jurisdiction="BR")) == "unknown-jurisdiction"
+    assert (await ana.delete(url, headers={"If-Match": f'"{moved.json()["version"]}"'})).status_code == 200
+
+
 async def test_agencies_and_pools_are_listed_without_what_they_hide(stand: Stand) -> None:
     ana = await stand.owner("ana")
     assert (await ana.get("/registry/v1/agencies")).json() == {
@@ -367,3 +408,10 @@ async def test_agencies_and_pools_are_listed_without_what_they_hide(stand: Stand
         ]
     }
     assert (await ana.get("/registry/v1/pools")).json() == {"items": [{"name": "site"}, {"name": "depot"}]}
+
+
+async def test_jurisdictions_are_listed_with_those_they_add_to(stand: Stand) -> None:
+    ana = await stand.owner("ana")
+    assert (await ana.get("/registry/v1/jurisdictions")).json() == {
+        "items": [{"id": "AR", "parent": None}, {"id": "AR-B", "parent": "AR"}, {"id": "GB", "parent": None}]
+    }

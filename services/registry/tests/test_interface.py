@@ -12,6 +12,7 @@ from .conftest import AUTHORISATION, CAMERA, ON_SQLITE_ONLY, Stand, registered
 NOT_THERE = "0190a2c4-7f11-721c-afe3-e234a5a9f39d"
 OPERATIONS = {
     "GET /registry/v1/cameras",
+    "GET /registry/v1/jurisdictions",
     "POST /registry/v1/cameras",
     "GET /registry/v1/cameras/{camera_id}",
     "PATCH /registry/v1/cameras/{camera_id}",

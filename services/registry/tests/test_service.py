@@ -14,6 +14,7 @@ from feedgate_contracts.feed.v1 import feed_pb2 as feed_pb
 from feedgate_kit.bus.record import HEARTBEAT_KEY, Record
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.database_watch import DatabaseWatch
+from feedgate_kit.migration import NewerSchemaError
 from feedgate_kit.sealing import public_key_text
 from feedgate_kit.tokens import LocalIssuer
 from feedgate_kit.topics import FEED_STATE
@@ -65,9 +66,21 @@ async def test_a_database_of_another_revision_is_not_ready(stand: Stand) -> None
     await watch.ask()
     assert (watch.answers, watch.is_migrated) == (True, True)
     async with stand.database.begin() as connection:
-        await connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+        await connection.execute(text("DELETE FROM alembic_version"))
     await watch.ask()
     assert (watch.answers, watch.is_migrated) == (True, False)
+
+
+async def test_a_running_service_goes_on_beside_a_later_version_that_migrates(stand: Stand) -> None:
+    watch, late = (DatabaseWatch(stand.database, PACKAGE, interval_s=1) for _ in range(2))
+    await watch.ask()
+    async with stand.database.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999_later'"))
+    await watch.ask()
+    await late.ask()
+    assert (watch.is_migrated, late.is_migrated) == (True, False)
+    with pytest.raises(NewerSchemaError, match="9999_later"):
+        await late.refuse_newer()
 
 
 async def test_the_migrations_make_the_tables_the_code_uses(stand: Stand) -> None:
@@ -250,7 +263,14 @@ async def test_it_is_built_from_settings_alone(tmp_path: Path) -> None:
         "agencies": [
             {"id": "norte", "name": "Norte", "jurisdiction": "AR-B", "issuer": "https://norte.example"}
         ],
-        "issuers": [{"issuer": "https://owners.example", "realm": "owners", "jwks": issuer.jwks}],
+        "issuers": [
+            {
+                "issuer": "https://owners.example",
+                "realm": "owners",
+                "audience": "feedgate",
+                "jwks": issuer.jwks,
+            }
+        ],
     }
     for name, entries in files.items():
         (tmp_path / f"{name}.yaml").write_text(json.dumps(entries))

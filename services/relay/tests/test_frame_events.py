@@ -1,9 +1,10 @@
 """What the agency's topic is told."""
 
-from feedgate_contracts.camera.v1.camera_pb2 import SHARING_PAUSED
+from feedgate_contracts.camera.v1.camera_pb2 import SHARING_ON, SHARING_PAUSED
 from feedgate_contracts.digest import picture_digest
 from feedgate_contracts.frame.v1.frame_pb2 import (
     NOTICE_CODE_PAUSED_BY_OWNER,
+    NOTICE_CODE_RESUMED,
     NOTICE_CODE_STARTED,
     NOTICE_CODE_STOPPED,
     FrameEvent,
@@ -118,3 +119,27 @@ async def test_what_concerns_the_whole_grant_is_told_once(stage: Stage) -> None:
     assert told.count((NOTICE_CODE_STOPPED, "")) == 1
     started = {view_id for code, view_id in told if code == NOTICE_CODE_STARTED}
     assert started == {first.view.view_id, second.view.view_id}
+
+
+async def test_a_view_that_is_hidden_holds_nothing_back(stage: Stage) -> None:
+    watching = await stage.watch()
+    await stage.film(3)
+    watching.view.hear('{"type": "hidden"}')
+    await stage.settle()
+    assert groups(list(await stage.frame_events())) == [[0, 1, 2]]
+
+
+async def test_pictures_that_come_again_are_told_of_the_view_they_come_in(stage: Stage) -> None:
+    first, second = await stage.watch(), await stage.watch()
+    await stage.film(2)
+    for message in ('{"type": "hidden"}', '{"type": "visible"}'):
+        first.view.hear(message)
+    for sharing in (SHARING_PAUSED, SHARING_ON, SHARING_PAUSED):
+        await stage.change_camera(sharing=sharing, resumed_at_us=stage.clock.now_us())
+        await stage.film(50)
+    notices = [event.notice for event in await stage.frame_events() if event.WhichOneof("event") == "notice"]
+    told = [(notice.code, notice.view_id) for notice in notices]
+    both = [first.view.view_id, second.view.view_id]
+    resumed = [view_id for code, view_id in told if code == NOTICE_CODE_RESUMED]
+    assert resumed == [both[0], *both]  # the tab that came back, then both after the pause
+    assert told.count((NOTICE_CODE_PAUSED_BY_OWNER, "")) == 2

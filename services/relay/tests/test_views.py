@@ -10,10 +10,11 @@ from feedgate_contracts.grant.v1.grant_pb2 import GRANT_PHASE_CLOSED
 from feedgate_kit.bus.record import Record
 from feedgate_kit.clock import MICROSECONDS
 from feedgate_kit.ids import new_run
-from feedgate_kit.topics import CAMERA_STATE, GRANT_STATE
+from feedgate_kit.topics import CAMERA_STATE, GRANT_STATE, audit_events
 from feedgate_relay.close_codes import CloseCode
 from feedgate_relay.reasons import Reason
 from feedgate_relay.ticket import TicketError
+from feedgate_relay.view import CAMERA_TROUBLED
 from feedgate_relay.views import RefusedError
 from services.relay.tests.scene import (
     CAMERA_ID,
@@ -177,6 +178,32 @@ async def test_withdrawal_stops_at_once_and_for_ever(stage: Stage) -> None:
         await stage.open()
 
 
+@pytest.mark.parametrize("ending", ["withdrawn", "expired", "stopping"])
+async def test_all_views_that_end_together_are_told_before_any_is_put_away(stage: Stage, ending: str) -> None:
+    await stage.change_grant(not_after_us=stage.clock.now_us() + 3 * MICROSECONDS)
+    several = [await live(stage)] + [await stage.watch() for _ in range(4)]
+    told: list[
+        tuple[int, int]
+    ] = []  # at each piece of bookkeeping: views told that they ended, views still counted
+
+    def note() -> None:
+        ends = [watching.notices.codes()[-1] in {"stopped", "view_ended"} for watching in several]
+        told.append((sum(ends), len(stage.views)))
+
+    stage.views.on_change = note
+    match ending:
+        case "withdrawn":
+            await stage.withdraw()
+        case "expired":
+            await stage.pass_time(3_000)
+        case "stopping":
+            stage.views.stop()
+    assert {counted for ends, counted in told if 0 < ends < 5} == set()
+    assert told[-1] == (5, 0)
+    assert stage.metrics.registry.get_sample_value("relay_views_open") == 0
+    assert all(watching.view.ended for watching in several)
+
+
 async def test_the_notice_socket_waits_a_second_for_dark_which_is_put_on_record(stage: Stage) -> None:
     watching = await live(stage)
     await stage.withdraw()
@@ -237,7 +264,7 @@ async def test_a_view_ends_with_its_ticket_and_a_further_one_extends_it(stage: S
     until_us = stage.clock.now_us() + 90 * MICROSECONDS
     watching = await stage.watch(view_until_us=until_us)
     await stage.pass_time(80_000)
-    stage.views.extend(watching.view, stage.ticket(view_until_us=until_us + 20 * MICROSECONDS))
+    await stage.views.extend(watching.view, stage.ticket(view_until_us=until_us + 20 * MICROSECONDS))
     assert [m["accepted"] for m in watching.notices.messages() if m["type"] == "ticket"] == [True]
     await stage.pass_time(20_000)
     assert not watching.view.ended
@@ -253,7 +280,7 @@ async def test_a_view_ends_with_its_ticket_and_a_further_one_extends_it(stage: S
 async def test_another_views_ticket_extends_nothing(stage: Stage, changes: dict[str, str]) -> None:
     watching = await live(stage)
     with pytest.raises(TicketError) as refused:
-        stage.views.extend(watching.view, stage.ticket(**changes))
+        await stage.views.extend(watching.view, stage.ticket(**changes))
     assert refused.value.reason == Reason.TICKET_MISMATCH
 
 
@@ -395,6 +422,22 @@ async def test_what_ingest_says_of_the_camera_is_the_reason(stage: Stage) -> Non
     )
     await stage.pass_time(1_000)
     assert watching.notices.notices()[-1] == ("camera_lost", "unreachable")
+    # The feed's own sentence is for the owner.
+    assert watching.notices.messages()[-1]["detail"] == CAMERA_TROUBLED
+
+
+async def test_a_view_whose_beginning_the_bus_does_not_take_is_ended_with_its_reason(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(record: Record) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(stage.bus.event_log(audit_events("relay")), "append", never)
+    monkeypatch.setattr("feedgate_relay.view.RECORDED_WITHIN_S", 0.01)
+    watching = await stage.watch()
+    assert watching.notices.notices()[-1] == ("view_ended", "audit_unavailable")
+    assert watching.media.ended is not None
+    assert watching.pictures == []
 
 
 async def test_pictures_that_lag_more_than_three_seconds_are_not_shown_and_that_is_said(stage: Stage) -> None:
@@ -439,6 +482,20 @@ async def test_a_new_run_brings_a_new_init_segment_and_says_it_does_not_follow(s
     assert (init.kind, init.flags) == (1, DISCONTINUITY)
     assert (picture.kind, picture.flags) == (2, KEYFRAME | DISCONTINUITY)
     assert watching.notices.notices()[-1] == ("gap", "pictures_lost")
+
+
+async def test_what_waited_before_a_gap_follows_and_the_keyframe_after_it_does_not(stage: Stage) -> None:
+    watching = await live(stage)
+    watching.media.block()
+    stage.show(*stage.lens.units(2))
+    stage.lens.unit()
+    stage.show(*stage.lens.skip_to_keyframe().units(1))
+    watching.media.unblock()
+    assert [(message.sequence, message.flags) for message in watching.media.media()[-3:]] == [
+        (5, 0),
+        (6, 0),
+        (10, KEYFRAME | DISCONTINUITY),
+    ]
 
 
 async def test_a_lost_unit_costs_the_rest_of_its_group_for_everybody(stage: Stage) -> None:

@@ -16,6 +16,9 @@ from feedgate_kit.errors import FeedgateError
 WithDatabase = Literal["registry", "access-policy", "audit"]
 """The services that keep a database; as `service_databases.PACKAGES` has them."""
 
+WithSettings = Literal["up", "registry", "access-policy", "ingest", "relay", "audit"]
+"""As `effective_settings.KINDS` has them."""
+
 app = typer.Typer(
     name="feedgate",
     no_args_is_help=True,
@@ -82,6 +85,36 @@ def migrate(
 
     asyncio.run(migrate_service(service, database_url, running_role))
     typer.echo(f"{service}: migrated")
+
+
+@app.command("check-settings")
+def check_settings(
+    service: Annotated[
+        WithSettings | None,
+        typer.Argument(help="Whose settings.", show_default="every one that something is set for"),
+    ] = None,
+) -> None:
+    """Print the settings a service would start with here, and refuse those that are dangerous together.
+
+    A line per setting, with where it came from: the environment, a file in FEEDGATE_SECRETS_DIR, or its
+    default. Secrets are shown as ********, addresses without user and password. A service refuses the same
+    at its start. Status 2 and a line each on standard error where something is unknown, not allowed or
+    dangerous.
+    """
+    from feedgate.effective_settings import configured, effective
+    from feedgate_kit.settings import SettingsError
+
+    wrong: list[str] = []
+    for name in [service] if service else configured():
+        try:
+            lines, dangerous = effective(name)
+        except SettingsError as error:
+            lines, dangerous = [], [str(error)]
+        for line in lines:
+            typer.echo(line)
+        wrong += dangerous
+    if wrong:
+        raise SettingsError("\n".join(wrong))
 
 
 @app.command("verify-audit")

@@ -39,6 +39,7 @@ from feedgate_kit.sealing import key_id_of, private_key_text, public_key_text
 from feedgate_kit.service import Service
 from feedgate_kit.tokens import LocalIssuer
 from feedgate_registry.adapters.host_resolver import HostResolver
+from feedgate_registry.jurisdictions import load_jurisdictions
 from feedgate_registry.pools import load_pools
 from feedgate_registry.ports import RegistryPorts
 from feedgate_registry.settings import RegistrySettings
@@ -115,6 +116,7 @@ async def one_box(
         services_issuer = LocalIssuer(keys.services, SERVICES_ISSUER, clock)
         believed = TokenVerifier([*issuers, services_issuer.config()], clock)
         verifier = await resources.enter_async_context(believed)
+        data.make_databases(PACKAGES)
         databases = {name: Database(data.database_url(name)) for name in PACKAGES}
         for name, database in databases.items():
             resources.push_async_callback(database.close)
@@ -156,6 +158,7 @@ def _registry(box: Box) -> Service:
     settings = RegistrySettings(
         owner_hash_key=SecretStr(box.keys.owner_hash),
         pools_file=box.data.path / "pools.yaml",
+        packs_folder=box.settings.packs_folder,
         skew_s=box.settings.skew_s,
     )
     ports = RegistryPorts(
@@ -166,6 +169,7 @@ def _registry(box: Box) -> Service:
         verifier=box.verifier,
         agencies=box.agencies,
         pools=load_pools(settings.pools_file),
+        jurisdictions=load_jurisdictions(settings.packs_folder),
     )
     return feedgate_registry.app.create_app(settings, ports)
 

@@ -10,7 +10,7 @@ import secrets
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -49,6 +49,21 @@ class DataFolder:
     @property
     def bus_file(self) -> Path:
         return self.path / "bus.sqlite"
+
+    def make_databases(self, services: Iterable[str]) -> None:
+        """Make the files of these databases and of the bus where there are none, for their user alone.
+
+        SQLite would make them as the umask has it. The files it puts beside a database take
+        the database's own mode (os_unix.c, `findCreateFileMode`).
+
+        Raises:
+            DataFolderError: one cannot be made.
+        """
+        for file in (*map(self.database_file, services), self.bus_file):
+            try:
+                file.touch(PRIVATE_FILE)
+            except OSError as error:
+                raise DataFolderError(f"`{file}` cannot be used: {error.strerror}") from error
 
     @property
     def keys(self) -> Path:
@@ -112,6 +127,7 @@ def open_data_folder(path: Path) -> Iterator[DataFolder]:
             for unfinished in folder.glob(f".*{UNFINISHED}"):
                 unfinished.unlink()
         _refuse_lost_keys(data)
+        _close_to_others(data)
         yield data
     finally:
         os.close(lock)
@@ -155,6 +171,18 @@ def _refuse_lost_keys(data: DataFolder) -> None:
         raise DataFolderError(
             f"`{data.path}` has databases but no `keys`; put back the ones they were saved with"
         )
+
+
+def _close_to_others(data: DataFolder) -> None:
+    """An earlier version, or whoever put a backup here, may have made databases that others can read."""
+    for file in data.path.glob("*.sqlite*"):
+        try:
+            if file.stat().st_mode & OPEN_TO_OTHERS:
+                file.chmod(PRIVATE_FILE)
+        except OSError as error:
+            raise DataFolderError(
+                f"`{file}` is open to others and cannot be closed to them: {error.strerror}"
+            ) from error
 
 
 def _new_signing_key() -> bytes:

@@ -107,7 +107,7 @@ class View:
         notices = await self._connect(ticket["notices_url"], f"ticket.{ticket['ticket']}")
         hello = await self._hello(notices)
         self.view_id, self.stream = hello["view_id"], hello["stream"]
-        media = await self._connect(ticket["media_url"], f"media.{hello['media_secret']}")
+        media = await self._connect(hello["media_path"], f"media.{hello['media_secret']}")
         self._carry(self._read_notices(notices))
         self._carry(self._read_media(media))
         self._carry(self._renew(notices, hello["view_until"]))

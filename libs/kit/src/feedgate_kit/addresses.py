@@ -254,6 +254,13 @@ def judge_addresses(
     return [refusal for refusal in judged if refusal is not None]
 
 
+def address_words(address: Address) -> str:
+    """What kind of address this is, `a private address`: tells of it without showing it."""
+    block = _special_block(address)
+    kind = "public" if block is None else _kind(block.address_class)
+    return f"{_article(kind)} {kind} address"
+
+
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     """Networks of an allow-list; a bare address is a network of one.
 
@@ -266,21 +273,19 @@ def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
 def _judge(
     address: Address, allowed_networks: Sequence[Network], own_networks: Sequence[Network]
 ) -> Refusal | None:
-    special = [block for block in SPECIAL_BLOCKS if address in block.network]
-    around = [max(special, key=lambda block: block.network.prefixlen)] if special else []
+    special = _special_block(address)
+    around = [] if special is None else [special]
     around += [
         _Block(network, AddressClass.OWN_NETWORK, openable=True)
         for network in own_networks
         if address in network
     ]
-    if not special and isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
-        around.append(_Block(_EVERYTHING, AddressClass.RESERVED, openable=False))
     openers = [network for network in allowed_networks if address in network]
     shut = next((block for block in around if not block.openable), None)
     if shut is None:
         shut = next((b for b in around if not any(_inside(network, b.network) for network in openers)), None)
     if shut is not None:
-        kind = shut.address_class.replace("_", " ")
+        kind = _kind(shut.address_class)
         allowed = _words(allowed_networks) if shut.openable else f"never a {kind} address"
         return Refusal(
             address,
@@ -296,6 +301,20 @@ def _judge(
         f"`{address}`, outside the pool's allow-list",
         _words(allowed_networks),
     )
+
+
+def _special_block(address: Address) -> _Block | None:
+    """The narrowest block around an address that is not simply public."""
+    around = [block for block in SPECIAL_BLOCKS if address in block.network]
+    if around:
+        return max(around, key=lambda block: block.network.prefixlen)
+    if isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
+        return _Block(_EVERYTHING, AddressClass.RESERVED, openable=False)
+    return None
+
+
+def _kind(address_class: AddressClass) -> str:
+    return address_class.replace("_", " ")
 
 
 def _inside(network: Network, block: Network) -> bool:

@@ -1,9 +1,17 @@
 """The most a request's body may hold."""
 
+import asyncio
+from contextlib import suppress
+from typing import Final
+
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from feedgate_kit.problems import Problem
+
+DRAINED_BYTES: Final = 16 * 1024 * 1024
+"""How much of a refused body is read, and thrown away, for the sake of a client that reads only afterwards."""
+DRAINED_WITHIN_S: Final = 10.0
 
 
 class BodyLimit:
@@ -21,24 +29,60 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        body = _Body(receive)
         detail = f"the body is longer than {self._max_body_bytes} bytes"
+        # Drained or not, the connection is not kept: there may be more of the body than is drained.
+        close = {"Connection": "close"}
+
+        async def send_and_drain(message: Message) -> None:
+            if message["type"] != "http.response.body" or message.get("more_body"):
+                await send(message)
+                return
+            # A connection closed with unread bytes is reset, and the answer may be lost with it
+            # (RFC 9112 §9.6). So the answer goes out whole, but ends only once the body is read.
+            await send({**message, "more_body": True})
+            await body.drain()
+            await send({"type": "http.response.body", "body": b""})
+
         if _said_length(scope) > self._max_body_bytes:
-            # The rest of the body is not read, so the connection cannot serve another request.
-            refusal = Problem(413, "body-too-large", detail=detail, headers={"Connection": "close"})
-            await refusal.response()(scope, receive, send)
+            refusal = Problem(413, "body-too-large", detail=detail, headers=close)
+            await refusal.response()(scope, receive, send_and_drain)
             return
-        received = 0
 
         async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._max_body_bytes:
+            message = await body.next()
+            if body.received > self._max_body_bytes:
                 # What FastAPI lets through where it reads a body; the problem handlers do the rest.
-                raise HTTPException(413, detail, headers={"Connection": "close"})
+                raise HTTPException(413, detail, headers=close)
             return message
 
-        await self.app(scope, counted, send)
+        async def send_or_drain(message: Message) -> None:
+            too_long = body.received > self._max_body_bytes
+            await (send_and_drain if too_long else send)(message)
+
+        await self.app(scope, counted, send_or_drain)
+
+
+class _Body:
+    """A request's body as it comes."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.received = 0
+        self._receive = receive
+        self._ended = False
+
+    async def next(self) -> Message:
+        message = await self._receive()
+        self.received += len(message.get("body", b""))
+        self._ended = not message.get("more_body", False)
+        return message
+
+    async def drain(self) -> None:
+        """Read the rest and throw it away, as far as that is worth it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAINED_WITHIN_S):
+                while not self._ended and self.received < DRAINED_BYTES:
+                    await self.next()
 
 
 def _said_length(scope: Scope) -> int:

@@ -22,6 +22,24 @@ DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+def show_certificates(registry: CollectorRegistry, not_after_s: Mapping[str, float]) -> None:
+    """Until when the certificates count that this process has read at its start.
+
+    Args:
+        registry: the service's.
+        not_after_s: seconds since the Unix epoch, by setting.
+    """
+    gauge = Gauge(
+        "tls_certificate_not_after_timestamp_seconds",
+        "When the last certificate in a setting's file ends, as read at the start. Less than two weeks from"
+        " now: put the next one into the file and restart; after it, nothing that needs it connects.",
+        ["setting"],
+        registry=registry,
+    )
+    for setting, at_s in not_after_s.items():
+        gauge.labels(setting).set(at_s)
+
+
 class HttpMetrics:
     """Requests and WebSockets of one service. Routes are templates: no label holds an id."""
 

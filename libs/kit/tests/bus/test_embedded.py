@@ -80,6 +80,23 @@ async def test_events_are_gone_when_their_retention_says(bus: EmbeddedBus, clock
             await anext(tail)
 
 
+async def test_the_end_of_a_topic_whose_records_have_all_expired_is_a_position(
+    bus: EmbeddedBus, clock: SteppedClock
+) -> None:
+    log = bus.event_log(DEMAND_EVENTS)
+    await log.append(Record("camera", b"1"))
+    before = await log.end()
+    clock.advance(300 + CLEANING_S)
+    await bus.state_log(CAMERA_STATE).append(
+        Record("camera", b"on", {"version": "1"})
+    )  # cleans, and is placed later
+    assert await log.end() == before
+    async with aclosing(log.tail(await log.end())) as tail:
+        following = asyncio.ensure_future(anext(tail))
+        await log.append(Record("camera", b"2"))
+        assert (await following).record.value == b"2"
+
+
 async def test_only_the_longest_member_of_a_group_is_given_records(bus: EmbeddedBus) -> None:
     log = bus.event_log(DEMAND_EVENTS)
     first, second = await log.open_consumer("ingest"), await log.open_consumer("ingest")

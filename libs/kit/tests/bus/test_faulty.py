@@ -249,6 +249,8 @@ async def test_a_frozen_topic_takes_no_commit(bus: FaultyBus) -> None:
         await consumer.commit()
     with pytest.raises(BusError):
         await log.open_consumer("ingest")
+    with pytest.raises(BusError):
+        await log.end()
 
 
 async def test_a_tail_is_held_too(bus: FaultyBus) -> None:

@@ -182,7 +182,8 @@ class DecisionAnswer(ApiModel):
 
 
 def decision_answer(answers: Sequence[Answer]) -> DecisionAnswer:
-    decisions = [answer.decision for answer in answers]
+    """What the asker's agency may know of it."""
+    decisions = [answer.told for answer in answers]
     return DecisionAnswer(
         permitted=all(decision.permitted for decision in decisions),
         reasons=_once([reason for decision in decisions for reason in decision.reasons]),
@@ -194,12 +195,12 @@ def decision_answer(answers: Sequence[Answer]) -> DecisionAnswer:
             CameraDecisionAnswer(
                 decision_id=answer.decision_id,
                 camera_id=answer.camera_id,
-                permitted=answer.decision.permitted,
-                reasons=list(answer.decision.reasons),
-                errors=list(answer.decision.errors),
-                missing_evidence=_missing([answer.decision]),
-                refused_bases=_refused([answer.decision]),
-                policy_version=answer.decision.policy_version,
+                permitted=answer.told.permitted,
+                reasons=list(answer.told.reasons),
+                errors=list(answer.told.errors),
+                missing_evidence=_missing([answer.told]),
+                refused_bases=_refused([answer.told]),
+                policy_version=answer.told.policy_version,
             )
             for answer in answers
         ],
@@ -221,7 +222,7 @@ def _refused(decisions: Sequence[Decision | RecordedDecision]) -> list[RefusedBa
 
 
 class RecordedDecisionAnswer(ApiModel):
-    """A decision as it lies on file."""
+    """A decision as it lies in the agency's file."""
 
     id: str
     request_id: str
@@ -407,7 +408,6 @@ class TicketAnswer(ApiModel):
     view_until: Moment
     stream: str
     notices_url: str
-    media_url: str
 
 
 def ticket_answer(signed: SignedTicket) -> TicketAnswer:
@@ -417,5 +417,4 @@ def ticket_answer(signed: SignedTicket) -> TicketAnswer:
         view_until=to_datetime(signed.ticket.view_until_us),
         stream=signed.ticket.stream,
         notices_url="/relay/v1/notices",
-        media_url="/relay/v1/media",
     )

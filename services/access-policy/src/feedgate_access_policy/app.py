@@ -120,6 +120,7 @@ def assemble(settings: AccessPolicySettings, ports: AccessPolicyPorts) -> Assemb
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
+        await watch.refuse_newer()
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "publisher": publisher.run,
             "camera follower": partial(cameras.follow, reviews.ask_for),

@@ -5,7 +5,6 @@ from typing import Literal
 
 from google.protobuf.message import DecodeError
 
-from feedgate_access_policy.schedule import WeeklySchedule, WeeklyWindow
 from feedgate_contracts.camera.v1 import camera_pb2
 from feedgate_kit.errors import UnreadableRecordError
 
@@ -26,7 +25,7 @@ class Terms:
     agencies: frozenset[str]
     purposes: frozenset[str]
     renditions: frozenset[str]
-    schedule: WeeklySchedule | None  # None: always
+    schedule: camera_pb2.WeeklySchedule | None  # None: always
     opens_at_us: int
     expires_at_us: int
 
@@ -97,17 +96,7 @@ def _read_terms(terms: camera_pb2.Terms) -> Terms:
         agencies=frozenset(terms.agencies),
         purposes=frozenset(terms.purposes),
         renditions=frozenset(terms.renditions),
-        schedule=_read_schedule(terms.schedule) if terms.HasField("schedule") else None,
+        schedule=terms.schedule if terms.HasField("schedule") else None,
         opens_at_us=terms.opens_at.ToMicroseconds(),
         expires_at_us=terms.expires_at.ToMicroseconds(),
-    )
-
-
-def _read_schedule(schedule: camera_pb2.WeeklySchedule) -> WeeklySchedule:
-    return WeeklySchedule(
-        time_zone=schedule.time_zone,
-        windows=tuple(
-            WeeklyWindow(window.weekday, window.from_minute, window.until_minute)
-            for window in schedule.windows
-        ),
     )

@@ -14,7 +14,7 @@ from feedgate_access_policy.camera import Terms
 from feedgate_access_policy.evidence import is_document, is_evidence
 from feedgate_access_policy.jurisdiction import Jurisdiction, Law
 from feedgate_access_policy.question import Login, NamedBasis, Person, Question
-from feedgate_access_policy.schedule import ScheduleError
+from feedgate_contracts.schedule import ScheduleError, opens_within
 
 POLICY_ERROR = "policy_error"
 NOT_PERMITTED = "not_permitted"
@@ -214,7 +214,7 @@ def _terms(terms: Terms, from_us: int, until_us: int) -> dict[str, Any]:
         "expires_at_us": terms.expires_at_us,
         # A window that is over holds no moment; that is another rule's reason.
         "in_schedule": (
-            terms.schedule is None or until_us <= from_us or terms.schedule.opens_within(from_us, until_us)
+            terms.schedule is None or until_us <= from_us or opens_within(terms.schedule, from_us, until_us)
         ),
     }
 

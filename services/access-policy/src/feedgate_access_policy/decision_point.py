@@ -32,8 +32,14 @@ class Answer:
     camera: Camera | None
     terms: Terms | None  # that the decision rests on
     login: Login
-    decision: Decision
+    decision: Decision  # the truth, for the record
+    told: Decision  # what the asker's agency may know of it
     decided_at_us: int
+
+    @property
+    def authorisation_id(self) -> str:
+        """What the decision rests on; empty where nothing is authorised."""
+        return "" if self.terms is None else self.terms.authorisation_id
 
 
 class DecisionPoint:
@@ -57,32 +63,36 @@ class DecisionPoint:
         """The answer about one camera of a request.
 
         A grant rests on its own authorisation for ever. Before there is one,
-        that authorisation is taken which lets the grant last longest.
+        that authorisation is taken which lets the grant last longest, and a
+        camera that is not shared with the asker's agency is told of as one that
+        does not exist: what an owner shares with others is not the agency's to
+        know.
         """
         camera = self.cameras.get(camera_id)
-        answers = [
-            (
-                terms,
-                decide(
-                    Question(
-                        action=action,
-                        person=person,
-                        camera_id=camera_id,
-                        camera=camera,
-                        terms=terms,
-                        request=asked,
-                        grant=None if grant is None else grant.in_force(),
-                        distance_m=_distance_m(camera, asked),
-                        cameras_fresh=self.cameras.is_fresh(),
-                        now_us=now_us,
-                        login=login,
-                    ),
-                    self.law,
-                ),
+        fresh = self.cameras.is_fresh()
+
+        def judge(camera: Camera | None, terms: Terms | None) -> Decision:
+            question = Question(
+                action=action,
+                person=person,
+                camera_id=camera_id,
+                camera=camera,
+                terms=terms,
+                request=asked,
+                grant=None if grant is None else grant.in_force(),
+                distance_m=_distance_m(camera, asked),
+                cameras_fresh=fresh,
+                now_us=now_us,
+                login=login,
             )
-            for terms in _candidates(camera, person.agency, grant)
-        ]
+            return decide(question, self.law)
+
+        answers = [(terms, judge(camera, terms)) for terms in _candidates(camera, person.agency, grant)]
         terms, decision = min(answers, key=_preference)
+        told = decision
+        if grant is None and not _is_shared(camera, person.agency, now_us):
+            # Also where it does not exist, so that one takes as long as the other.
+            told = judge(None, None)
         return Answer(
             decision_id=new_id(),
             action=action,
@@ -93,8 +103,14 @@ class DecisionPoint:
             terms=terms,
             login=login,
             decision=decision,
+            told=told,
             decided_at_us=now_us,
         )
+
+
+def _is_shared(camera: Camera | None, agency: str, now_us: int) -> bool:
+    """Whether the agency's search for cameras would find it."""
+    return camera is not None and bool(camera.terms_for(agency, now_us))
 
 
 def _candidates(camera: Camera | None, agency: str, grant: Grant | None) -> Sequence[Terms | None]:

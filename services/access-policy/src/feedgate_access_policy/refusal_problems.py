@@ -67,7 +67,7 @@ def access_denied(error: AccessDeniedError) -> Problem:
     if STATE_NOT_FRESH in decision["reasons"]:
         return _not_fresh(**members)
     detail = f"the decision is on file; it says: {', '.join(decision['reasons'])}"
-    weak = next((answer.decision.weak_login for answer in error.answers if answer.decision.weak_login), None)
+    weak = next((answer.told.weak_login for answer in error.answers if answer.told.weak_login), None)
     if weak is None:
         return Problem(403, "access-denied", detail=detail, **members)
     needed = sorted(weak.accepted)

@@ -79,6 +79,8 @@ REQUESTS = Table(
     info={"retention": "case rules"},
 )
 
+# As the agency was told: of a camera that is not shared with it, no more than of one that does not
+# exist. The audit record of the same decision id holds the truth.
 DECISIONS = Table(
     "decisions",
     METADATA,
@@ -86,7 +88,7 @@ DECISIONS = Table(
     Column("request_id", String(36), ForeignKey("requests.request_id"), nullable=False),
     Column("grant_id", String(36), nullable=False),  # empty unless a grant was asked about or came of it
     Column("camera_id", String(36), nullable=False),
-    Column("authorisation_id", String(36), nullable=False),  # empty where none was in force
+    Column("authorisation_id", String(36), nullable=False),  # empty where none is the agency's to know
     Column("agency", String(48), nullable=False),
     Column("person", String(40), nullable=False),
     Column("action", String(16), nullable=False),

@@ -54,9 +54,11 @@ class Trail:
         grant_id: str = "",
         detail: dict[str, str] | None = None,
     ) -> None:
-        """Record a decision, before anything that follows from it."""
-        decision = answer.decision
-        authorisation_id = "" if answer.terms is None else answer.terms.authorisation_id
+        """Record a decision, before anything that follows from it.
+
+        The agency's file holds what the agency was told; the events hold the truth.
+        """
+        decision, told = answer.decision, answer.told
         await decisions.add(
             connection,
             RecordedDecision(
@@ -64,16 +66,16 @@ class Trail:
                 request_id=answer.request_id,
                 grant_id=grant_id,
                 camera_id=answer.camera_id,
-                authorisation_id=authorisation_id,
+                authorisation_id=answer.authorisation_id if told is decision else "",
                 agency=request.agency,
                 person=answer.person.pseudonym,
                 action=answer.action,
-                permitted=decision.permitted,
-                reasons=decision.reasons,
-                errors=decision.errors,
-                missing_evidence=decision.missing_evidence,
-                refused_bases=decision.refused_bases,
-                policy_version=decision.policy_version,
+                permitted=told.permitted,
+                reasons=told.reasons,
+                errors=told.errors,
+                missing_evidence=told.missing_evidence,
+                refused_bases=told.refused_bases,
+                policy_version=told.policy_version,
                 decided_at_us=answer.decided_at_us,
             ),
         )
@@ -96,7 +98,7 @@ class Trail:
             _EVENTS[answer.action, decision.permitted], request, who, answer.camera_id, answer.decided_at_us
         )
         record.owner = "" if answer.camera is None else answer.camera.owner
-        record.authorisation_id = authorisation_id
+        record.authorisation_id = answer.authorisation_id
         record.grant_id = grant_id
         record.reason = decision.reasons[0] if decision.reasons else ""
         record.outcome.CopyFrom(

@@ -31,6 +31,7 @@ def create_app(settings: AuditSettings, ports: AuditPorts) -> Service:
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
+        await watch.refuse_newer()
         tasks = {f"collect {topic}": Collector(ports.bus, store, metrics, topic).run for topic in TOPICS}
         tasks["database watch"] = watch.run
         async with background(tasks, ports.clock):

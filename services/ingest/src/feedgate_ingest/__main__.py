@@ -20,8 +20,8 @@ def build(settings: IngestSettings) -> Service:
     """
     clock = SystemClock()
     bus = KafkaBus(
-        # One worker per pool: back under its name in time, it keeps its partitions.
-        kafka_settings(settings, member=f"ingest-{settings.pool}"),
+        # Back under its name in time, a worker keeps its cameras.
+        kafka_settings(settings, member=settings.worker_id),
         clock,
         service="ingest",
     )

@@ -18,6 +18,7 @@ from feedgate_ingest.adapters.system_resolver import SystemResolver
 from feedgate_ingest.adapters.wire import decode_demand, state_record, state_version, taken_back, unit_record
 from feedgate_ingest.arrival import Pulse
 from feedgate_ingest.board import Board
+from feedgate_ingest.demand import DEMAND_LASTS_S
 from feedgate_ingest.metrics import IngestMetrics
 from feedgate_ingest.outlet import Outlet
 from feedgate_ingest.ports import IngestPorts
@@ -25,7 +26,7 @@ from feedgate_ingest.session import Session, SessionTools
 from feedgate_ingest.settings import IngestSettings
 from feedgate_ingest.worker import Worker
 from feedgate_kit.bus.events import handle_events
-from feedgate_kit.bus.ports import Bus
+from feedgate_kit.bus.ports import Bus, Tenure
 from feedgate_kit.clock import MICROSECONDS, Clock
 from feedgate_kit.errors import BusError
 from feedgate_kit.identity import TokenVerifier
@@ -36,9 +37,9 @@ from feedgate_kit.tokens import TokenSource
 from feedgate_kit.topics import ACCESS_UNITS, CAMERA_STATE, DEMAND_EVENTS, FEED_STATE, dead_letters
 
 NAME = "ingest"
-GENERATION = 1
-"""Of the pool's consumer group: a pool has one worker, so only the camera's record tells epochs apart."""
 LAST_WORDS_S = 2.0
+REPEATED_WITHIN_S = 2.0
+"""Relays repeat their demand so often: of what is demanded, a worker has said something of its own by then."""
 
 logger = structlog.get_logger(__name__)
 
@@ -67,7 +68,7 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
         board=board,
         metrics=metrics,
         clock=clock,
-        generation=GENERATION,
+        generation=lambda: worker.share.generation,
     )
     worker = Worker(
         pool=settings.pool,
@@ -98,22 +99,35 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
             demands_set_aside,
             clock,
             topic=DEMAND_EVENTS,
+            tenure=Tenure(worker, DEMAND_LASTS_S),
         )
 
-    async def tell() -> None:
-        await board.recall(partial(taken_back, worker_id=settings.worker_id, clock=clock), state_version)
-        await board.run()
+    async def take_back() -> None:
+        # What a worker that died said of a stream stands until the next one that has it says otherwise.
+        while True:
+            await worker.was_given.wait()
+            worker.was_given.clear()
+            await asyncio.sleep(REPEATED_WITHIN_S)
+            while not worker.cameras.is_fresh(skew_us=skew_us):  # noqa: ASYNC110 - freshness is asked, never told
+                await asyncio.sleep(REPEATED_WITHIN_S)
+            try:
+                await board.recall(partial(taken_back, is_ours=worker.owns, clock=clock), state_version)
+            except BusError:
+                worker.was_given.set()
+                raise
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         tasks = {
             "follow cameras": follow_cameras,
             "follow demand": follow_demand,
-            "tell feed states": tell,
-            "keep streams connected": worker.run,
+            "tell feed states": board.run,
+            "take back feed states": take_back,
         }
         with beating(ports.pulse):
-            async with background(tasks, clock):
+            # The worker ends first: cameras are hung up before their group is left.
+            last_to_end = background(tasks, clock)
+            async with last_to_end, background({"keep streams connected": worker.run}, clock):
                 yield
             await _send_last_words(board)
 

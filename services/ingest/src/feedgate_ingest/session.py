@@ -44,7 +44,7 @@ class SessionTools:
     board: Board
     metrics: IngestMetrics
     clock: Clock
-    generation: int  # of the pool's consumer group
+    generation: Callable[[], int]  # of the pool's consumer group, when a run begins
     pause: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep
     draw: Callable[[], float] = random.random
 
@@ -140,7 +140,7 @@ class Session:
         outlet = self._outlet = tools.new_outlet()
         identity = RunIdentity(
             stream=self._stream,
-            epoch=Epoch(target.pool_version, tools.generation),
+            epoch=Epoch(target.pool_version, tools.generation()),
             run=new_run(),
             mask_version=target.mask_version,
         )

@@ -1,6 +1,7 @@
 """Every setting of ingest. Environment variables begin with `FEEDGATE_INGEST_`."""
 
 import socket
+from collections.abc import Mapping
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -16,7 +17,7 @@ class IngestSettings(CallerSettings):
     model_config = settings_of("ingest")
 
     pool: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
-    """The pool whose cameras this worker pulls, as registry's pools file names it. One worker per pool."""
+    """The pool whose cameras this worker pulls, as registry's pools file names it. Its workers share them."""
 
     pool_private_key: SecretStr | None = None
     """The pool's private key, base64 of 32 bytes; registry has the public half. Give it as a file."""
@@ -24,8 +25,9 @@ class IngestSettings(CallerSettings):
     pool_key_id: str = ""
     """Name of that key in registry's pools file; left out, the one that is made from the key itself."""
 
-    worker_id: str = Field(default_factory=socket.gethostname, min_length=1, max_length=120)
-    """Who speaks in feed states. Keep it over restarts: a worker takes back its own last words."""
+    worker_id: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,120}$")
+    """This worker among those of its pool, and no other's. Keep it over restarts: a worker that is back
+    under its name within 4 s keeps its cameras, and one with a new name waits until the old one has timed out."""
 
     registry_url: str = "http://127.0.0.1:8081"
     """Registry's internal port, where sealed sources are fetched at connect."""
@@ -50,6 +52,9 @@ class IngestSettings(CallerSettings):
     def _are_networks(cls, networks: list[str]) -> list[str]:
         parse_networks(networks)
         return networks
+
+    def called_urls(self) -> Mapping[str, str]:
+        return {**super().called_urls(), self.setting_name("registry_url"): self.registry_url}
 
     def load_own_networks(self) -> tuple[Network, ...]:
         return parse_networks(self.own_networks)

@@ -11,6 +11,7 @@ from feedgate_kit.service import Service
 from feedgate_kit.standalone import owning
 from feedgate_registry.adapters.host_resolver import HostResolver
 from feedgate_registry.app import create_app
+from feedgate_registry.jurisdictions import load_jurisdictions
 from feedgate_registry.pools import load_pools
 from feedgate_registry.ports import RegistryPorts
 from feedgate_registry.settings import RegistrySettings
@@ -27,6 +28,7 @@ def build(settings: RegistrySettings) -> Service:
         verifier=TokenVerifier(settings.load_issuers(), clock, trust=settings.load_trust()),
         agencies=settings.load_agencies(),
         pools=load_pools(settings.pools_file),
+        jurisdictions=load_jurisdictions(settings.packs_folder),
     )
     service = create_app(settings, ports)
     return owning(service, bus=ports.bus, verifier=ports.verifier, database=ports.database)

@@ -21,6 +21,7 @@ from feedgate_registry.adapters import rows
 from feedgate_registry.authorisation import Authorisation, Scope, check_expiry
 from feedgate_registry.camera import Camera, Place
 from feedgate_registry.intake import SourceIntake
+from feedgate_registry.jurisdictions import Jurisdictions
 from feedgate_registry.narrowing import widened_fields
 from feedgate_registry.pools import Pool
 from feedgate_registry.record import OwnCamera, own_authorisation, own_camera, standing
@@ -28,6 +29,7 @@ from feedgate_registry.refusals import (
     EndedError,
     SourceNeededError,
     TooManyAuthorisationsError,
+    UnknownJurisdictionError,
     UnknownPoolError,
     WideningError,
 )
@@ -62,6 +64,7 @@ class OwnerActs:
         clock: Clock,
         intake: SourceIntake,
         pools: Mapping[str, Pool],
+        jurisdictions: Jurisdictions,
         most_authorisations: int,
     ) -> None:
         """Act on this database.
@@ -72,6 +75,7 @@ class OwnerActs:
             clock: gives every act its time.
             intake: judges and seals sources.
             pools: those that cameras may name.
+            jurisdictions: those that a camera may be said to stand in.
             most_authorisations: in force for one camera at a time.
         """
         self.database = database
@@ -79,6 +83,7 @@ class OwnerActs:
         self.clock = clock
         self.intake = intake
         self.pools = pools
+        self.jurisdictions = jurisdictions
         self.most_authorisations = most_authorisations
 
     async def open_account(self, owner: str, *, issuer: str, subject: str) -> None:
@@ -99,8 +104,9 @@ class OwnerActs:
         """A new camera, shared with nobody yet.
 
         Raises:
-            UnknownPoolError, SourceRefusedError: nothing was stored.
+            UnknownJurisdictionError, UnknownPoolError, SourceRefusedError: nothing was stored.
         """
+        self._check_jurisdiction(description.jurisdiction)
         pool = self._pool(description.ingest_pool)
         await self.intake.judge(source, pool)
         camera_id = new_id()
@@ -144,11 +150,15 @@ class OwnerActs:
             accept_version: refuses a change made to an older version.
 
         Raises:
-            NotFoundError, UnknownPoolError, SourceNeededError, SourceRefusedError: nothing was changed.
+            NotFoundError, UnknownJurisdictionError, UnknownPoolError, SourceNeededError, SourceRefusedError:
+                nothing was changed.
         """
         async with self.database.read() as connection:
             camera = await own_camera(connection, owner, camera_id)
         accept_version(camera.version)
+        # A camera from before its jurisdiction's law was taken away may stay there, and keep all else.
+        if (jurisdiction := changes.get("jurisdiction", camera.jurisdiction)) != camera.jurisdiction:
+            self._check_jurisdiction(jurisdiction)
         pool = self._pool(changes["ingest_pool"]) if "ingest_pool" in changes else None
         if source is not None:
             pool = pool or self._pool(camera.ingest_pool)
@@ -368,6 +378,10 @@ class OwnerActs:
         if authorisation.state(now_us) == "expired":
             return authorisation.expired(now_us)
         return authorisation.withdrawn(now_us)
+
+    def _check_jurisdiction(self, name: str) -> None:
+        if name not in self.jurisdictions:
+            raise UnknownJurisdictionError(name, self.jurisdictions)
 
     def _pool(self, name: str) -> Pool:
         if name not in self.pools:

@@ -128,6 +128,13 @@ class PoolAnswer(ApiModel):
     name: str
 
 
+class JurisdictionAnswer(ApiModel):
+    """A jurisdiction cameras may stand in."""
+
+    id: str
+    parent: str | None
+
+
 class AgenciesAnswer(ApiModel):
     """All of them."""
 
@@ -138,6 +145,12 @@ class PoolsAnswer(ApiModel):
     """All of them."""
 
     items: list[PoolAnswer]
+
+
+class JurisdictionsAnswer(ApiModel):
+    """All of them."""
+
+    items: list[JurisdictionAnswer]
 
 
 class SealedSourceAnswer(ApiModel):

@@ -45,6 +45,7 @@ def create_app(settings: RegistrySettings, ports: RegistryPorts) -> Service:
         clock=ports.clock,
         intake=SourceIntake(ports.resolver, settings.own_address_ranges),
         pools=ports.pools,
+        jurisdictions=ports.jurisdictions,
         most_authorisations=settings.most_authorisations,
     )
     handover = SourceHandover(database=ports.database, outbox=outbox, clock=ports.clock, pools=ports.pools)
@@ -64,7 +65,7 @@ def create_app(settings: RegistrySettings, ports: RegistryPorts) -> Service:
     public = create_public_app(NAME, ports.verifier, ERRORS)
     public.include_router(camera_routes(account, acts, record, feeds, metrics, ports.clock))
     public.include_router(authorisation_routes(account, acts, record, ports.agencies, metrics, ports.clock))
-    public.include_router(catalogue_routes(account, ports.agencies, ports.pools))
+    public.include_router(catalogue_routes(account, ports.agencies, ports.pools, ports.jurisdictions))
     internal = create_internal_app(NAME, ports.verifier, ERRORS)
     internal.include_router(internal_routes(handover, metrics))
     for app in (public, internal):
@@ -72,6 +73,7 @@ def create_app(settings: RegistrySettings, ports: RegistryPorts) -> Service:
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
+        await watch.refuse_newer()
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "publisher": publisher.run,
             "feed follower": lambda: feeds.follow(ports.bus.state_log(FEED_STATE)),

@@ -1,4 +1,4 @@
-"""What owners choose from: the agencies and the ingest pools this deployment knows."""
+"""What owners choose from: the agencies, ingest pools and jurisdictions this deployment knows."""
 
 from collections.abc import Mapping
 
@@ -6,15 +6,26 @@ from fastapi import APIRouter, Depends
 
 from feedgate_kit.agencies import Agency
 from feedgate_registry.account import FindAccount
-from feedgate_registry.answers import AgenciesAnswer, AgencyAnswer, PoolAnswer, PoolsAnswer
+from feedgate_registry.answers import (
+    AgenciesAnswer,
+    AgencyAnswer,
+    JurisdictionAnswer,
+    JurisdictionsAnswer,
+    PoolAnswer,
+    PoolsAnswer,
+)
 from feedgate_registry.camera_api import PREFIX
+from feedgate_registry.jurisdictions import Jurisdictions
 from feedgate_registry.pools import Pool
 
 
 def catalogue_routes(
-    account: FindAccount, agencies: Mapping[str, Agency], pools: Mapping[str, Pool]
+    account: FindAccount,
+    agencies: Mapping[str, Agency],
+    pools: Mapping[str, Pool],
+    jurisdictions: Jurisdictions,
 ) -> APIRouter:
-    """Routes over two data files."""
+    """Routes over data files."""
     router = APIRouter(prefix=PREFIX, tags=["catalogue"], dependencies=[Depends(account)])
 
     @router.get("/agencies")
@@ -31,5 +42,12 @@ def catalogue_routes(
     async def list_pools() -> PoolsAnswer:
         """The pools a camera may name, and nothing of the networks they reach."""
         return PoolsAnswer(items=[PoolAnswer(name=name) for name in pools])
+
+    @router.get("/jurisdictions")
+    async def list_jurisdictions() -> JurisdictionsAnswer:
+        """The jurisdictions a camera may stand in, each with the one whose law it adds to."""
+        return JurisdictionsAnswer(
+            items=[JurisdictionAnswer(id=name, parent=parent) for name, parent in jurisdictions.items()]
+        )
 
     return router

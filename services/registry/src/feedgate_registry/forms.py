@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from feedgate_kit.addresses import MAX_URL_CHARACTERS
 from feedgate_kit.http import ApiModel, Moment, Name
 from feedgate_registry.authorisation import ApprovalMode, Purpose, Rendition
+from feedgate_registry.jurisdictions import NAME
 from feedgate_registry.schedule import Day, Schedule, Span, weekly
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ def _distinct(values: list[T]) -> list[T]:
 
 
 CameraName = Annotated[Name, AfterValidator(_without_address)]
-Jurisdiction = Annotated[str, Field(max_length=20, pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,8})*$")]
+Jurisdiction = Annotated[str, Field(max_length=20, pattern=NAME)]
 """ISO 3166-2 or one of its parents, as the jurisdiction packs name it: `AR-B`."""
 PoolName = Annotated[str, Field(min_length=1, max_length=63)]
 Bearing = Annotated[float, Field(ge=0, le=360)]

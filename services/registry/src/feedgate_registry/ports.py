@@ -11,6 +11,7 @@ from feedgate_kit.clock import Clock
 from feedgate_kit.database import Database
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.identity import TokenVerifier
+from feedgate_registry.jurisdictions import Jurisdictions
 from feedgate_registry.pools import Pool
 
 
@@ -41,3 +42,4 @@ class RegistryPorts:
     verifier: TokenVerifier
     agencies: Mapping[str, Agency]
     pools: Mapping[str, Pool]
+    jurisdictions: Jurisdictions

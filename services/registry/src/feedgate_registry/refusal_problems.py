@@ -17,6 +17,7 @@ from feedgate_registry.refusals import (
     SourceWithheldError,
     TooManyAuthorisationsError,
     UnknownAgencyError,
+    UnknownJurisdictionError,
     UnknownPoolError,
     WideningError,
 )
@@ -60,6 +61,10 @@ def install_refusals(app: FastAPI, metrics: RegistryMetrics) -> None:
     answer(SourceRefusedError, on_source_refused)
     answer(
         UnknownPoolError, lambda error: _unusable("unknown-pool", "ingest_pool", error.seen, error.allowed)
+    )
+    answer(
+        UnknownJurisdictionError,
+        lambda error: _unusable("unknown-jurisdiction", "jurisdiction", error.seen, error.allowed),
     )
     answer(
         UnknownAgencyError, lambda error: _unusable("unknown-agency", "agencies", error.seen, error.allowed)

@@ -1,6 +1,6 @@
 """Why an act was refused, in the owner's language. Nothing was changed by any of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from feedgate_kit.errors import FeedgateError
 
@@ -16,6 +16,15 @@ class UnknownPoolError(FeedgateError):
         self.seen = seen
         self.allowed = ", ".join(sorted(known))
         super().__init__(f"ingest pool is `{seen}`; allowed: {self.allowed}")
+
+
+class UnknownJurisdictionError(FeedgateError):
+    """No law is known there, so nobody could ever be allowed to look."""
+
+    def __init__(self, seen: str, known: Iterable[str]) -> None:
+        self.seen = seen
+        self.allowed = ", ".join(sorted(known))
+        super().__init__(f"jurisdiction is `{seen}`; allowed: {self.allowed}")
 
 
 class UnknownAgencyError(FeedgateError):

@@ -28,6 +28,12 @@ class RegistrySettings(ServiceSettings):
     is the only way to private, link-local and loopback ones.
     """
 
+    packs_folder: Path | None = None
+    """Jurisdiction packs, the folder that access-policy's setting of this name has: cameras stand where one is.
+
+    Only the names in `pack.yaml` are read. Not set: the jurisdictions that come with this version.
+    """
+
     own_networks: tuple[str, ...] = ()
     """Networks this system itself runs in, refused as sources unless a pool allows a part of one by name.
 

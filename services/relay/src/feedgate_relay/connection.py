@@ -80,6 +80,8 @@ class RelayWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def end(self, code: int, reason: str, within_s: float) -> None:
         if self._ending or self.disconnected:
+            if within_s <= 0:
+                self.discard()
             return
         self._ending = True
         self._settle()
@@ -122,6 +124,10 @@ class RelayWebSocketProtocol(WebSocketsSansIOProtocol):
     def handle_close(self, event: Frame) -> None:
         self._ending = True
         self._settle()
+        if self._paused:
+            # Who says goodbye without having read must not be sent the rest when the view is over.
+            self.discard()
+            return
         super().handle_close(event)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from feedgate_kit.clock import Clock
 from feedgate_relay.admission import Refusal, Source, Vouched, admit, why_not
@@ -78,6 +78,14 @@ def picture_frame(picture: Picture, sent_at_us: int, flags: int) -> bytes:
     return media_frame(FRAGMENT, flags, picture.sequence, sent_at_us, picture.body)
 
 
+class _Waiting(NamedTuple):
+    """A picture that its viewer's socket did not take yet."""
+
+    picture: Picture
+    since_s: float  # monotonic
+    after_gap: bool  # it does not follow the one before it
+
+
 class Delivery:
     """The media half of a view.
 
@@ -95,10 +103,10 @@ class Delivery:
         self._metrics = metrics
         self._listener = listener
         self._connection: Connection | None = None
-        self._queue: deque[tuple[Picture, float]] = deque()
+        self._queue: deque[_Waiting] = deque()
         self._queue_bytes = 0
         self._init: InitSegment | None = None
-        self._broken = True  # the next picture does not follow the last one written
+        self._after_gap = True  # the next picture taken does not follow the last one taken
         self._undrained = False
         self._stalled = False  # left out until the socket takes bytes again
         self.window: Window = UNREAD
@@ -139,13 +147,12 @@ class Delivery:
         if self.needs_keyframe and not picture.is_random_access_point:
             return
         if not self._admits(picture):
-            self._refuse(picture)
+            self._refuse(picture, after_gap=self._after_gap)
             return
+        after_gap, self._after_gap, self.needs_keyframe = self._after_gap, False, False
         if self._queue or not connection.can_write:
-            self._wait(picture)
-            return
-        self.needs_keyframe = False
-        if self._broken or self._init is not picture.init or not self.shown:
+            self._wait(picture, after_gap=after_gap)
+        elif after_gap or self._init is not picture.init or not self.shown:
             self._write_first(connection, picture)
         else:
             self._write(connection, picture, frame.bytes())
@@ -167,13 +174,12 @@ class Delivery:
         connection = self._connection
         self._stalled = False
         while connection is not None and self._queue and connection.can_write:
-            picture, _ = self._queue.popleft()
+            picture, _, after_gap = self._queue.popleft()
             self._queue_bytes -= len(picture.body)
             if not self._admits(picture):
-                self._refuse(picture)
+                self._refuse(picture, after_gap=after_gap)
                 return
-            self.needs_keyframe = False
-            if self._broken or self._init is not picture.init or not self.shown:
+            if after_gap or self._init is not picture.init or not self.shown:
                 self._write_first(connection, picture)
             else:
                 self._write(connection, picture, picture_frame(picture, self._now_us(), 0))
@@ -181,7 +187,7 @@ class Delivery:
     def drop_stalled(self) -> None:
         """Give up on what has waited too long."""
         if self._queue and (
-            self._monotonic_s() - self._queue[0][1] > STALLED_AFTER_S or self._queue_bytes > QUEUE_BYTES
+            self._monotonic_s() - self._queue[0].since_s > STALLED_AFTER_S or self._queue_bytes > QUEUE_BYTES
         ):
             dropped = len(self._queue)
             self.drop_waiting()
@@ -193,7 +199,7 @@ class Delivery:
         """Pictures were lost on their way here. What waits is whole and may still be sent."""
         following = self.shown and not self.needs_keyframe
         self.needs_keyframe = True
-        self._broken = True
+        self._after_gap = True
         if following:
             self._listener.gap(Reason.PICTURES_LOST)
 
@@ -202,7 +208,7 @@ class Delivery:
         self._queue.clear()
         self._queue_bytes = 0
         self.needs_keyframe = True
-        self._broken = True
+        self._after_gap = True
 
     def cover(self) -> None:
         """The viewer is told that no pictures come, and forgets those it has: it must begin anew."""
@@ -231,8 +237,8 @@ class Delivery:
             self._monotonic_s(),
         )
 
-    def _refuse(self, picture: Picture) -> None:
-        following = self.shown and not self._broken
+    def _refuse(self, picture: Picture, *, after_gap: bool) -> None:
+        following = self.shown and not after_gap
         self.drop_waiting()
         refusal = why_not(
             picture,
@@ -249,9 +255,8 @@ class Delivery:
             if following and refusal not in _TOLD_OTHERWISE:
                 self._listener.gap(refusal)
 
-    def _wait(self, picture: Picture) -> None:
-        self.needs_keyframe = False
-        self._queue.append((picture, self._monotonic_s()))
+    def _wait(self, picture: Picture, *, after_gap: bool) -> None:
+        self._queue.append(_Waiting(picture, self._monotonic_s(), after_gap))
         self._queue_bytes += len(picture.body)
         self.drop_stalled()
 
@@ -269,7 +274,6 @@ class Delivery:
             parts.append(media_frame(INIT, flags, picture.sequence, now_us, picture.init.body))
             self._init = picture.init
         parts.append(picture_frame(picture, now_us, flags))
-        self._broken = False
         self._write(connection, picture, b"".join(parts))
 
     def _write(self, connection: Connection, picture: Picture, frame: bytes) -> None:

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header
 from fastapi.responses import StreamingResponse
@@ -40,6 +40,7 @@ class EventStreams:
         self._clock = clock
         self._stopping = asyncio.Event()
         self._open: Counter[str] = Counter()
+        self._reading: set[asyncio.Task[None]] = set()
 
     def routes(self) -> APIRouter:
         router = APIRouter(prefix="/relay/v1")
@@ -57,6 +58,8 @@ class EventStreams:
     ) -> StreamingResponse:
         """The agency's frame events and notices, from now on or after `Last-Event-ID`.
 
+        The first message is the position it begins after, without an event: a connection
+        that breaks before its first event is resumed from there, too (HTML Standard §9.2.6).
         The stream ends when the token expires; the client resumes with a fresh one.
         """
         try:
@@ -64,8 +67,11 @@ class EventStreams:
             log = self._bus.event_log(topic)
         except TopicError as error:
             raise Problem(403, "agency-unknown", detail="the token names no agency with a topic") from error
-        if last_event_id is not None:
-            await _check_position(log, last_event_id)
+        if last_event_id is None:
+            after = await log.end()
+        else:
+            after = last_event_id
+            await _check_position(log, after)
         if self._open[topic] >= MAXIMUM_STREAMS:
             raise Problem(
                 429,
@@ -73,46 +79,60 @@ class EventStreams:
                 detail=f"this agency has {self._open[topic]} streams open here; allowed: {MAXIMUM_STREAMS}",
             )
         return StreamingResponse(
-            self._stream(topic, last_event_id, caller.expires_at),
+            self._stream(topic, after, caller.expires_at),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
-    async def _stream(self, topic: str, after: str | None, until_us: int) -> AsyncGenerator[bytes, None]:
-        # Opened here and not before: of a client that has gone already, this is never begun.
-        self._open[topic] += 1
-        tail = self._bus.event_log(topic).tail(after)
-        coming: asyncio.Future[StoredRecord] = asyncio.ensure_future(anext(tail))
+    async def _stream(self, topic: str, after: str, until_us: int) -> AsyncGenerator[bytes, None]:
+        # Begun here and not before: of a client that has gone already, this is never begun.
+        records: asyncio.Queue[StoredRecord] = asyncio.Queue(maxsize=1)
+        reading = self._read_into(records, topic, after)
+        coming = asyncio.ensure_future(records.get())
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
-            yield b": frame events\n\n"
+            yield f"id: {after}\n\n".encode()
             while (left_us := until_us - self._clock.now_us()) > 0:
                 wait_s = min(HEARTBEAT_S, left_us / MICROSECONDS)
-                awaited: set[asyncio.Future[StoredRecord] | asyncio.Future[Literal[True]]] = {
-                    coming,
-                    stopping,
-                }
+                awaited: set[asyncio.Future[Any]] = {coming, reading, stopping}
                 await asyncio.wait(awaited, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
                 if stopping.done():
                     return
-                if not coming.done():
-                    yield HEARTBEAT
-                    continue
-                try:
-                    stored = coming.result()
-                except (BusError, PositionError, StopAsyncIteration):
+                if coming.done():
+                    message = server_sent_event(coming.result())
+                    coming = asyncio.ensure_future(records.get())
+                    if message is not None:
+                        yield message
+                elif reading.done():
                     return  # the client comes again with the last id it has
-                coming = asyncio.ensure_future(anext(tail))
-                message = server_sent_event(stored)
-                if message is not None:
-                    yield message
+                else:
+                    yield HEARTBEAT
         finally:
+            for task in (coming, reading, stopping):
+                task.cancel()
+
+    def _read_into(self, records: asyncio.Queue[StoredRecord], topic: str, after: str) -> asyncio.Task[None]:
+        """Read a topic until cancelled, in a task of its own.
+
+        Once a client has gone, its answer's every await is cancelled, also those that close a connection
+        to Kafka. A stream counts as open until that connection is closed.
+        """
+
+        async def read() -> None:
+            with suppress(BusError, PositionError):
+                async with aclosing(self._bus.event_log(topic).tail(after)) as tail:
+                    async for stored in tail:
+                        await records.put(stored)
+
+        def closed(task: asyncio.Task[None]) -> None:
+            self._reading.discard(task)
             self._open[topic] -= 1
-            stopping.cancel()
-            coming.cancel()
-            with suppress(asyncio.CancelledError, BusError, PositionError, StopAsyncIteration):
-                await coming
-            await tail.aclose()
+
+        reading = asyncio.create_task(read(), name=f"reading {topic}")
+        self._open[topic] += 1
+        self._reading.add(reading)
+        reading.add_done_callback(closed)
+        return reading
 
 
 async def _check_position(log: EventLog, position: str) -> None:

@@ -1,7 +1,7 @@
 """What an agency's topic is told of one grant: the pictures its operators saw, and why they stopped."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 from feedgate_contracts.frame.v1.frame_pb2 import (
     NOTICE_CODE_CAMERA_LOST,
@@ -28,7 +28,6 @@ LONGEST_GROUP_PICTURES: Final = 1_000
 _WHOLE_GRANT: Final = frozenset({
     NOTICE_CODE_STOPPED,
     NOTICE_CODE_PAUSED_BY_OWNER,
-    NOTICE_CODE_RESUMED,
     NOTICE_CODE_CAMERA_LOST,
     NOTICE_CODE_OUT_OF_SCHEDULE,
     NOTICE_CODE_NOT_FRESH,
@@ -36,6 +35,25 @@ _WHOLE_GRANT: Final = frozenset({
 """True of every view of the grant at once, so told once."""
 
 Send = Callable[[FrameEvent], None]
+
+
+class _Delivered(NamedTuple):
+    """What is told of a picture. Not the picture: it may have to be forgotten before this is sent."""
+
+    source: Source
+    sequence: int
+    dts: int
+    ticks_per_second: int
+    received_at_us: int
+    shown_until_us: int
+    mask_version: int
+    size: int
+    digest: bytes
+    previous_digest: bytes
+
+    @classmethod
+    def of(cls, picture: Picture) -> Self:
+        return cls(*(getattr(picture, name) for name in cls._fields))
 
 
 class GrantEvents:
@@ -51,8 +69,8 @@ class GrantEvents:
         self._stream = stream
         self._clock = clock
         self._send = send
-        self._group: dict[int, Picture] = {}
-        self._late: dict[tuple[Source, int], dict[int, Picture]] = {}  # by source and GOP
+        self._group: dict[int, _Delivered] = {}
+        self._late: dict[tuple[Source, int], dict[int, _Delivered]] = {}  # by source and GOP
         self._sent_until_us: dict[tuple[Source, int], int] = {}
         """Source and sequence of what was sent and may still be handed to a viewer, and until when."""
         self._gop = 0
@@ -69,11 +87,11 @@ class GrantEvents:
         if (picture.source, picture.sequence) in self._sent_until_us:
             return
         if picture.gop == self._gop:
-            self._group[picture.sequence] = picture
+            self._group[picture.sequence] = _Delivered.of(picture)
             self._newest = picture
         else:
             late = self._late.setdefault((picture.source, picture.gop), {})
-            late[picture.sequence] = picture
+            late[picture.sequence] = _Delivered.of(picture)
 
     def notice(self, code: NoticeCode, reason: str, detail: str, view_id: str) -> None:
         """A view was told something."""
@@ -83,6 +101,8 @@ class GrantEvents:
             self._told = (code, reason)
             self.flush()
             view_id = ""
+        elif code == NOTICE_CODE_RESUMED:
+            self._told = None  # what held for every view is over
         event = self._event()
         event.notice.CopyFrom(Notice(code=code, reason=reason, detail=detail, view_id=view_id))
         self._send(event)
@@ -99,8 +119,9 @@ class GrantEvents:
                     ((picture.source, picture.sequence), picture.shown_until_us) for picture in pictures
                 )
         self._sent_until_us, self._group, self._late = sent_until_us, {}, {}
+        self._newest = None
 
-    def _group_event(self, pictures: list[Picture]) -> FrameEvent:
+    def _group_event(self, pictures: list[_Delivered]) -> FrameEvent:
         first = pictures[0]
         pool_version, generation = first.source.epoch
         event = self._event()

@@ -1,6 +1,6 @@
 """One stream inside the relay: units in, one fragment each, out to every viewer admission lets see it."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -25,6 +25,14 @@ NOMINAL_PICTURES_PER_SECOND: Final = 25
 logger = structlog.get_logger(__name__)
 
 
+class _Place(NamedTuple):
+    """Where the stream has got to. Not the picture itself, which may have to be forgotten."""
+
+    source: Source
+    sequence: int
+    dts: int
+
+
 class StreamHub:
     """Reads a stream while there are views of it, and hands each picture on in one go, without waiting."""
 
@@ -42,8 +50,8 @@ class StreamHub:
         self._limits = limits
         self._metrics = metrics
         self._deliveries: dict[Delivery, None] = {}  # in the order they came
-        self._last: Picture | None = None
-        self._last_keyframe: Picture | None = None
+        self._last: _Place | None = None
+        self._last_keyframe_dts: int | None = None
         self._lost = True  # pictures are missing; the next one taken is a keyframe
         self._init: InitSegment | None = None
         self._init_of: tuple[Source, tuple[bytes, ...], int] | None = None
@@ -110,6 +118,7 @@ class StreamHub:
             self._begin_run(unit)
             if last is not None:
                 self._tell_lost()
+                last = None
         elif unit.sequence <= last.sequence:
             self._drop("repeated")
             return None
@@ -117,16 +126,14 @@ class StreamHub:
             self._lost = True
             self._tell_lost()
         picture = Picture(unit, source, self._limits.max_age_us)
+        self._last = _Place(source, picture.sequence, picture.dts)
         if self._lost and not picture.is_random_access_point:
-            self._last = picture
             self._drop("lost")
             return None
         if picture.is_random_access_point and not self._begin_gop(unit, picture):
-            self._last = picture
             return None
         self._lost = False
-        self._fragment(unit, picture)
-        self._last = picture
+        self._fragment(unit, picture, last)
         self.last_picture_s = self._clock.monotonic_s()
         self._metrics.pictures_in.inc()
         return picture
@@ -137,8 +144,7 @@ class StreamHub:
 
     def _begin_run(self, unit: AccessUnit) -> None:
         self._lost = True
-        self._last = None
-        self._last_keyframe = None
+        self._last_keyframe_dts = None
         self.gop.clear()
         # ISO/IEC 14496-12 §8.8.12 knows no negative decode time; B-pictures may begin with one.
         self._origin_ticks = max(0, -unit.dts)
@@ -156,13 +162,12 @@ class StreamHub:
                 return False
             self._init_of = made_of
         self._gops += 1
-        previous, self._last_keyframe = self._last_keyframe, picture
-        if previous is not None and picture.dts > previous.dts:
-            self.keyframe_interval_s = (picture.dts - previous.dts) / unit.ticks_per_second
+        previous_dts, self._last_keyframe_dts = self._last_keyframe_dts, picture.dts
+        if previous_dts is not None and picture.dts > previous_dts:
+            self.keyframe_interval_s = (picture.dts - previous_dts) / unit.ticks_per_second
         return True
 
-    def _fragment(self, unit: AccessUnit, picture: Picture) -> None:
-        last = self._last
+    def _fragment(self, unit: AccessUnit, picture: Picture, last: "_Place | None") -> None:
         if last is not None and picture.dts > last.dts and picture.sequence == last.sequence + 1:
             self._duration_ticks = min(picture.dts - last.dts, unit.ticks_per_second)
         sample = sample_of(unit)

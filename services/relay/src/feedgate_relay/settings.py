@@ -1,5 +1,7 @@
 """The relay's settings, the operator's reference page."""
 
+from collections.abc import Mapping
+
 from pydantic import Field
 
 from feedgate_kit.settings import CallerSettings, settings_of
@@ -25,3 +27,9 @@ class RelaySettings(CallerSettings):
 
     maximum_views: int = Field(default=1_000, ge=1, le=20_000)
     """Views open at once; a further one is refused and may go to another relay."""
+
+    def called_urls(self) -> Mapping[str, str]:
+        return {
+            **super().called_urls(),
+            self.setting_name("access_policy_internal_url"): self.access_policy_internal_url,
+        }

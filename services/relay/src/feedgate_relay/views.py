@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
@@ -30,8 +31,9 @@ from feedgate_relay.metrics import RelayMetrics
 from feedgate_relay.outgoing import Outgoing
 from feedgate_relay.ports import Connection
 from feedgate_relay.reasons import Reason
+from feedgate_relay.redemption import Redemptions
 from feedgate_relay.states import CommittedCopy, States
-from feedgate_relay.ticket import Ticket, TicketError, UsedTickets
+from feedgate_relay.ticket import Ticket, TicketError
 from feedgate_relay.view import View
 from feedgate_relay.windows import Shut, open_window
 
@@ -62,7 +64,9 @@ class Views:
         limits: Limits,
         states: States,
         outgoing: Outgoing,
+        redemptions: Redemptions,
         metrics: RelayMetrics,
+        media_path: str,
         maximum: int,
     ) -> None:
         self._bus = bus
@@ -71,12 +75,15 @@ class Views:
         self._states = states
         self._outgoing = outgoing
         self._metrics = metrics
+        self._redemptions = redemptions
+        self._media_path = media_path
         self._maximum = maximum
-        self._used = UsedTickets()
         self._views: dict[str, View] = {}
         self._by_camera: dict[str, dict[str, View]] = {}
         self._by_grant: dict[str, dict[str, View]] = {}
         self._by_secret: dict[str, View] = {}
+        self._ended: list[View] = []  # and told so, but not put away yet
+        self._telling = False
         self._ending: list[View] = []
         self._hubs: dict[str, tuple[StreamHub, asyncio.Task[None]]] = {}
         self._ending_tails: set[asyncio.Task[None]] = set()
@@ -98,11 +105,15 @@ class Views:
         """Open a view and greet it.
 
         Raises:
-            TicketError: the ticket was used before.
-            RefusedError: there is no right, or no room.
+            TicketError: the ticket was used before, at whichever relay, or that cannot be told.
+            RefusedError: there is no right, or no room. Without room the ticket is still good elsewhere.
         """
+        no_room = self._no_room()
+        if no_room is not None:
+            self._record_refusal(ticket, no_room)
+            raise RefusedError(no_room)
         try:
-            self._used.use(ticket)
+            await self._redemptions.redeem(ticket)
         except TicketError as error:
             self._record_refusal(ticket, error.reason)
             raise
@@ -135,7 +146,7 @@ class Views:
             clock=self._clock,
             limits=self._limits,
             metrics=self._metrics,
-            on_ended=self._ended,
+            on_ended=self._view_ended,
         )
         self._views[view_id] = view
         self._by_camera.setdefault(ticket.camera_id, {})[view_id] = view
@@ -144,7 +155,7 @@ class Views:
         self._metrics.views_open.set(len(self._views))
         secret = secrets.token_urlsafe(32)
         self._by_secret[secret] = view
-        view.greet(secret)
+        view.greet(secret, self._media_path)
         logger.info("view opened", view_id=view_id, grant_id=ticket.grant_id)
         return view
 
@@ -164,11 +175,11 @@ class Views:
         await view.open_media(connection)
         self.on_change()
 
-    def extend(self, view: View, ticket: Ticket) -> None:
+    async def extend(self, view: View, ticket: Ticket) -> None:
         """A ticket sent in-band: the same operator may watch on.
 
         Raises:
-            TicketError: it is for another view, or was used before.
+            TicketError: it is for another view, was used before, or that cannot be told.
         """
         own = view.ticket
         if (ticket.operator, ticket.agency, ticket.grant_id, ticket.stream) != (
@@ -178,17 +189,18 @@ class Views:
             own.stream,
         ):
             raise TicketError(Reason.TICKET_MISMATCH, "the ticket is for another view")
-        self._used.use(ticket)
+        await self._redemptions.redeem(ticket)
         view.extend(ticket)
         self.on_change()
 
     def check(self) -> None:
         """What time alone changes."""
-        for view in list(self._views.values()):
-            view.check()
+        with self._told_first():
+            for view in list(self._views.values()):
+                view.check()
         self._ending = [view for view in self._ending if not view.close_when_due()]
         if self._states.fresh():  # a clock that stepped ahead, and back, must not make used tickets good
-            self._used.forget_expired(self._clock.now_us())
+            self._redemptions.forget_expired(self._clock.now_us())
         if self._by_secret:
             self._by_secret = {secret: view for secret, view in self._by_secret.items() if view.wants_media}
         looked_at = {view.ticket.stream for view in self._views.values() if view.right_is_live}
@@ -199,8 +211,9 @@ class Views:
 
     def lease(self) -> None:
         """Tell every page that what it was told still holds."""
-        for view in list(self._views.values()):
-            view.lease()
+        with self._told_first():
+            for view in list(self._views.values()):
+                view.lease()
 
     async def run_checks(self) -> None:
         """Check a few times a second until cancelled."""
@@ -219,8 +232,9 @@ class Views:
     def stop(self) -> None:
         """The process is stopping: end every view, with a notice. No further one opens."""
         self._closed = True
-        for view in list(self._views.values()):
-            view.end(NOTICE_CODE_VIEW_ENDED, Reason.RELAY_STOPPING)
+        with self._told_first():
+            for view in list(self._views.values()):
+                view.end(NOTICE_CODE_VIEW_ENDED, Reason.RELAY_STOPPING)
 
     async def close(self) -> None:
         """Let go of what is left: the bus is closed after this, so no media tail may be open."""
@@ -242,11 +256,15 @@ class Views:
         shut = self._shut(ticket)
         return shut is not None and shut.code == NOTICE_CODE_NOT_FRESH
 
-    def _refusal(self, shut: Shut | None) -> str | None:
+    def _no_room(self) -> str | None:
         if self._closed:
             return Reason.RELAY_STOPPING
-        if len(self._views) >= self._maximum:
-            return Reason.TOO_MANY_VIEWS
+        return Reason.TOO_MANY_VIEWS if len(self._views) >= self._maximum else None
+
+    def _refusal(self, shut: Shut | None) -> str | None:
+        no_room = self._no_room()
+        if no_room is not None:
+            return no_room
         if shut is not None and (shut.for_ever or shut.code == NOTICE_CODE_NOT_FRESH):
             return shut.reason
         return None
@@ -273,13 +291,37 @@ class Views:
         index: dict[str, dict[str, View]],
         copy: CommittedCopy[CameraState] | CommittedCopy[GrantState],
     ) -> None:
-        for key in keys:
-            committed_at_us = copy.committed_at_us(key)
-            for view in list(index.get(key, {}).values()):
-                view.records_changed(committed_at_us)
+        with self._told_first():
+            for key in keys:
+                committed_at_us = copy.committed_at_us(key)
+                for view in list(index.get(key, {}).values()):
+                    view.records_changed(committed_at_us)
         self.on_change()
 
-    def _ended(self, view: View) -> None:
+    @contextmanager
+    def _told_first(self) -> Iterator[None]:
+        """Views that end in here are put away when all of them have been told: no notice waits for counting."""
+        self._telling = True
+        try:
+            yield
+        finally:
+            self._telling = False
+            self._put_ended_away()
+
+    def _view_ended(self, view: View) -> None:
+        self._ended.append(view)
+        if not self._telling:
+            self._put_ended_away()
+
+    def _put_ended_away(self) -> None:
+        ended, self._ended = self._ended, []
+        for view in ended:
+            self._put_away(view)
+        if ended:
+            self._metrics.views_open.set(len(self._views))
+            self.on_change()
+
+    def _put_away(self, view: View) -> None:
         del self._views[view.view_id]
         for index, key in ((self._by_camera, view.ticket.camera_id), (self._by_grant, view.ticket.grant_id)):
             del index[key][view.view_id]
@@ -297,9 +339,7 @@ class Views:
             task.add_done_callback(self._ending_tails.discard)
             task.cancel()
         self._ending.append(view)
-        self._metrics.views_open.set(len(self._views))
         self._metrics.views_ended.labels(self._metrics.count_reason(view.end_reason)).inc()
-        self.on_change()
 
     def _hub(self, stream: str) -> StreamHub:
         known = self._hubs.get(stream)

@@ -17,9 +17,9 @@ from feedgate_contracts.frame.v1.frame_pb2 import (
     NoticeCode,
 )
 from feedgate_contracts.grant.v1.grant_pb2 import GRANT_PHASE_CLOSED, GRANT_PHASE_OPEN, GrantState
+from feedgate_contracts.schedule import OpenHours, ScheduleError, present_or_next
 from feedgate_relay.admission import NEVER_US, Limits
 from feedgate_relay.reasons import Reason
-from feedgate_relay.schedule import OpenHours, ScheduleError, present_or_next
 from feedgate_relay.ticket import Ticket
 
 _ENDINGS: Final = frozenset({NOTICE_CODE_STOPPED, NOTICE_CODE_VIEW_ENDED})

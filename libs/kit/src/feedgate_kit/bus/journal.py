@@ -143,6 +143,10 @@ class Journal:
         row = found.fetchone()
         return int(row[0]) if row else 0
 
+    def position_before(self, topic: str, arrived_us: int) -> int:
+        """Of the last record of a topic that arrived before `arrived_us`, or of any place up to the next."""
+        return min(self._first_since(topic, 0, arrived_us) - 1, self.end(topic))
+
     def forget(self, topic: str, arrived_before_us: int) -> Forgotten:
         """Remove from the start of an events topic what has outlived its retention."""
         kept_from = self._first_since(topic, 0, arrived_before_us)

@@ -25,7 +25,7 @@ class KafkaBus:
 
     Args:
         settings: how to reach Kafka.
-        clock: ages pictures.
+        clock: ages pictures, and says how long a group counts its member.
         topics: the packaged catalogue if left out.
         service: whose topics have to be as their files say before anything is opened; None asks nothing.
     """
@@ -75,7 +75,9 @@ class KafkaBus:
     def event_log(self, topic: str) -> KafkaEventLog:
         if topic not in self._event_logs:
             found = find_topic(self._topics, topic, "events")
-            self._event_logs[topic] = KafkaEventLog(found, self._settings, self._control, self._edges)
+            self._event_logs[topic] = KafkaEventLog(
+                found, self._settings, self._clock, self._control, self._edges
+            )
         return self._event_logs[topic]
 
     def media_feed(self, topic: str) -> KafkaMediaFeed:

@@ -13,7 +13,7 @@ from feedgate_access_policy.tables import DECISIONS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedDecision:
-    """One answer of the decision point, as it was given."""
+    """One answer of the decision point, as the agency was given it."""
 
     decision_id: str
     request_id: str

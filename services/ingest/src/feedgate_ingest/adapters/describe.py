@@ -10,7 +10,7 @@ from feedgate_ingest.adapters.rtsp_login import authorization, parse_challenges
 from feedgate_ingest.adapters.sdp import SdpError, SessionDescription, parse_sdp
 from feedgate_ingest.reasons import FeedError, Reason
 from feedgate_ingest.source import PinnedSource
-from feedgate_kit.addresses import Address, RtspUrl
+from feedgate_kit.addresses import Address, RtspUrl, address_words
 
 MOST_HEAD_BYTES = 16 * 1024
 MOST_BODY_BYTES = 64 * 1024
@@ -94,14 +94,20 @@ def _is_stale(challenges: Sequence[str]) -> bool:
 
 
 def _judge(response: _Response, address: Address) -> None:
+    if 300 <= response.status < 400:
+        raise FeedError(Reason.REDIRECTED, _redirection(response.all("location"), address))
     _judge_status(response.status)
     try:
         description = parse_sdp(response.body.decode(errors="replace"))
     except SdpError:
         raise FeedError(Reason.PROTOCOL_ERROR) from None
     places = [*response.all("content-base"), *response.all("content-location"), *description.controls]
-    if any(_is_elsewhere(place, address) for place in places):
-        raise FeedError(Reason.CONTROL_ELSEWHERE)
+    seen = {words for place in places if (words := _elsewhere(place, address)) is not None}
+    if seen:
+        raise FeedError(
+            Reason.CONTROL_ELSEWHERE,
+            f"Seen: {', '.join(sorted(seen))}. Allowed: only the source's own address.",
+        )
     _judge_tracks(description)
 
 
@@ -117,8 +123,6 @@ def _judge_status(status: int) -> None:
             reason = Reason.NO_SUCH_PATH
         case _ if status in _BUSY:
             reason = Reason.CAMERA_BUSY
-        case _ if 300 <= status < 400:
-            reason = Reason.REDIRECTED
         case _:
             raise FeedError(Reason.CAMERA_ERROR, f"It answered {status}.")
     raise FeedError(reason)
@@ -132,15 +136,33 @@ def _judge_tracks(description: SessionDescription) -> None:
         raise FeedError(Reason.UNSUPPORTED_CODEC, f"It offers {', '.join(encodings)}.")
 
 
-def _is_elsewhere(place: str, address: Address) -> bool:
-    """Whether a control URL leads to another host. A relative one leads nowhere else."""
+def _redirection(places: Sequence[str], address: Address) -> str:
+    """Where a redirect leads and what would be taken, for the owner."""
+    seen = {_elsewhere(place, address) or "another place at the source's own address" for place in places}
+    return (
+        f"Seen: {', '.join(sorted(seen)) or 'no address'}."
+        " Allowed: only the source's own address, without a redirect."
+    )
+
+
+def _elsewhere(place: str, address: Address) -> str | None:
+    """What kind of place other than `address` a URL leads to; None where it stays, as a relative one does.
+
+    Nothing of the URL itself is in the words: cameras write passwords into them.
+    """
     if "://" not in place and not place.startswith("//"):
-        return False
+        return None
     try:
         parts = urlsplit(place)
-        return parts.scheme.lower() != "rtsp" or ip_address(parts.hostname or "") != address
-    except ValueError:  # a name, or no URL at all: nobody knows where it leads
-        return True
+    except ValueError:
+        return "an unreadable URL"
+    try:
+        host = ip_address(parts.hostname or "")
+    except ValueError:  # nobody knows where a name leads
+        return "a host name" if parts.hostname else "an unreadable URL"
+    if host != address:
+        return address_words(host)
+    return None if parts.scheme.lower() == "rtsp" else "a scheme other than rtsp"
 
 
 def _address(url: RtspUrl) -> Address:

@@ -299,7 +299,6 @@ class View {
   #on;
   #takeTicket;
   #viewUntil = null;
-  #mediaUrl;
   #notices;
   #media = null;
   #watching;
@@ -315,7 +314,6 @@ class View {
   constructor(ticket, takeTicket, on) {
     this.#on = on;
     this.#takeTicket = takeTicket;
-    this.#mediaUrl = ticket.media_url;
     this.#notices = new WebSocket(socketUrl(ticket.notices_url), ["feedgate.v1", `ticket.${ticket.ticket}`]);
     this.#notices.onmessage = (event) => this.#heard(event.data);
     this.#notices.onclose = (event) => this.#gone(event.reason || `closed_${event.code}`, event.code);
@@ -363,7 +361,7 @@ class View {
     if (this.leaseAt !== null && this.#leaseLeftMs() <= 0) this.#doubtIt("no_lease");
     if (message.type === "hello") {
       this.#viewUntil = message.view_until;
-      this.#openMedia(message.media_secret);
+      this.#openMedia(message.media_path, message.media_secret);
       this.#renewLater();
       this.leaseAt = receivedAt;
       this.#on.hello();
@@ -392,8 +390,8 @@ class View {
     for (const picture of held) this.#look(picture);
   }
 
-  #openMedia(secret) {
-    this.#media = new WebSocket(socketUrl(this.#mediaUrl), ["feedgate.v1", `media.${secret}`]);
+  #openMedia(path, secret) {
+    this.#media = new WebSocket(socketUrl(path), ["feedgate.v1", `media.${secret}`]);
     this.#media.binaryType = "arraybuffer";
     this.#media.onmessage = (event) => this.#picture(event.data);
     this.#media.onclose = (event) => this.#doubtIt(event.reason || "media_closed", event.code);

@@ -1,8 +1,9 @@
-"""The owner's weekly hours: which stretch of time is open now, or next.
+"""The owner's weekly hours: which moments are inside them.
 
 A moment is inside if the local wall clock then shows a minute of one of the
 windows: a window in the hour that a clock change skips never opens, and one in
-the hour that it repeats opens twice.
+the hour that it repeats opens twice. The one place that says so, for the
+decision about a view and for every picture of it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,14 +14,14 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from feedgate_contracts.camera.v1.camera_pb2 import WeeklySchedule
-from feedgate_kit.clock import MICROSECONDS, to_datetime
-from feedgate_kit.errors import FeedgateError
 
-DAY_S: Final = 86_400
-_AHEAD_DAYS: Final = 9  # a week, and a day at each end for midnight and clock changes
+_SECOND_US: Final = 1_000_000
+_DAY_S: Final = 86_400
+# Two weeks, for a window that this week's clock change skips, and a day at each end for midnight.
+_AHEAD_DAYS: Final = 16
 
 
-class ScheduleError(FeedgateError):
+class ScheduleError(ValueError):
     """The schedule names no time zone this machine knows, or a window that is none."""
 
 
@@ -36,10 +37,14 @@ def present_or_next(schedule: WeeklySchedule, now_us: int) -> OpenHours | None:
     """The open hours that `now_us` lies in, else the next ones; None if there are none.
 
     Windows that touch, also across midnight, are one stretch. Looks back one
-    day and ahead nine, so hours that never end begin and end there.
+    day and ahead two weeks, so hours that never end begin and end there.
+
+    Args:
+        schedule: the owner's; no windows mean never.
+        now_us: microseconds since the Unix epoch.
 
     Raises:
-        ScheduleError: the schedule cannot be understood.
+        ScheduleError: the schedule cannot be understood, or the calendar ends there.
     """
     try:
         zone = ZoneInfo(schedule.time_zone)
@@ -52,11 +57,25 @@ def present_or_next(schedule: WeeklySchedule, now_us: int) -> OpenHours | None:
                 f"window {weekday} {from_minute}..{until_minute} seen; "
                 "allowed: days 1..7, minutes 0..1440, the first before the second"
             )
-    today = to_datetime(now_us).astimezone(zone).date()
-    for opens_s, closes_s in _stretches(schedule.time_zone, windows, today):
-        if now_us < closes_s * MICROSECONDS:
-            return OpenHours(opens_s * MICROSECONDS, closes_s * MICROSECONDS)
+    try:
+        today = datetime.fromtimestamp(now_us // _SECOND_US, zone).date()
+        stretches = _stretches(schedule.time_zone, windows, today)
+    except (OverflowError, ValueError) as error:
+        raise ScheduleError(f"{now_us} µs is at an end of the calendar") from error
+    for opens_s, closes_s in stretches:
+        if now_us < closes_s * _SECOND_US:
+            return OpenHours(opens_s * _SECOND_US, closes_s * _SECOND_US)
     return None
+
+
+def opens_within(schedule: WeeklySchedule, from_us: int, until_us: int) -> bool:
+    """Whether some moment of [from_us, until_us) is inside.
+
+    Raises:
+        ScheduleError: the schedule cannot be understood, or the calendar ends there.
+    """
+    hours = present_or_next(schedule, from_us)
+    return hours is not None and max(from_us, hours.opens_at_us) < until_us
 
 
 @lru_cache(maxsize=4096)
@@ -67,23 +86,28 @@ def _stretches(
 
     Kept, because every view of a camera asks for the same ones.
     """
-    zone = ZoneInfo(time_zone)
-    days = (today + timedelta(days=ahead) for ahead in range(-1, _AHEAD_DAYS))
-    pieces = (piece for day in days for piece in _pieces(zone, windows, day))
-    return tuple(_merged(sorted(pieces)))
+    days = [today + timedelta(days=ahead) for ahead in range(-1, _AHEAD_DAYS)]
+    steady = list(
+        _steady(ZoneInfo(time_zone), _midnight_s(days[0]) - _DAY_S, _midnight_s(days[-1]) + 2 * _DAY_S)
+    )
+    return tuple(_merged(sorted(piece for day in days for piece in _pieces(steady, windows, day))))
 
 
 def _pieces(
-    zone: ZoneInfo, windows: tuple[tuple[int, int, int], ...], day: date
+    steady: Iterable[tuple[int, int, int]], windows: tuple[tuple[int, int, int], ...], day: date
 ) -> Iterator[tuple[int, int]]:
-    midnight_s = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
-    for from_s, until_s, offset_s in _steady(zone, midnight_s - DAY_S, midnight_s + 2 * DAY_S):
+    midnight_s = _midnight_s(day)
+    for from_s, until_s, offset_s in steady:
         for weekday, from_minute, until_minute in windows:
             if weekday == day.isoweekday():
                 opens_s = max(from_s, midnight_s + from_minute * 60 - offset_s)
                 closes_s = min(until_s, midnight_s + until_minute * 60 - offset_s)
                 if opens_s < closes_s:
                     yield opens_s, closes_s
+
+
+def _midnight_s(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
 
 
 def _steady(zone: ZoneInfo, from_s: int, until_s: int) -> Iterator[tuple[int, int, int]]:
