@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from feedgate_kit.bus.kafka_settings import broker_hosts, kafka_settings
+from feedgate_kit.bus.kafka_settings import broker_addresses, kafka_settings
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.identity.plain_http import is_loopback
 from feedgate_kit.settings import ServiceSettings, SettingsError
@@ -62,7 +62,7 @@ def _plain_kafka(settings: ServiceSettings) -> Iterator[str]:
     if settings.kafka_ca_file is not None:
         return
     name = settings.setting_name
-    for host in broker_hosts(settings.kafka_bootstrap):
+    for host, _ in broker_addresses(settings.kafka_bootstrap):
         if not _is_near(settings, host):
             yield (
                 f"{name('kafka_bootstrap')}: the host `{host}` would be spoken to without TLS;"
@@ -103,7 +103,7 @@ def _open_internal_port(settings: ServiceSettings) -> Iterator[str]:
 
 
 def _no_skew(settings: ServiceSettings) -> Iterator[str]:
-    far = [host for host in broker_hosts(settings.kafka_bootstrap) if not is_loopback(host)]
+    far = [host for host, _ in broker_addresses(settings.kafka_bootstrap) if not is_loopback(host)]
     if settings.skew_s == 0 and far:
         yield (
             f"{settings.setting_name('skew_s')}: 0 says that every host has one clock, and {far[0]} is another host;"
