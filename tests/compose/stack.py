@@ -20,7 +20,9 @@ PROJECT: Final = "feedgate"
 ORIGIN: Final = "https://feedgate.localhost:8443"
 CAMERA: Final = "rtsp://shop:simulated-only@camera.public:8554/cam0"
 RELAYS: Final = ("relay-1", "relay-2")
-HEALTHY_WITHIN_S: Final = 420.0  # Keycloak builds itself at its first start: a minute, on a busy machine several
+HEALTHY_WITHIN_S: Final = (
+    420.0  # Keycloak builds itself at its first start: a minute, on a busy machine several
+)
 LOOK_S: Final = 0.3
 
 
@@ -119,7 +121,9 @@ class Stack:
         for service in services:
             while (health := self._health(service)) != "healthy":
                 if health == "ended" or time.monotonic() > deadline:
-                    raise EngineError(f"{service} is {health}:\n{self.logs(service)[-3000:]}")
+                    raise EngineError(
+                        f"{service} is {health}, {self._said(service)}:\n{self.logs(service)[-3000:]}"
+                    )
                 time.sleep(LOOK_S)
 
     def logs(self, service: str) -> str:
@@ -162,6 +166,11 @@ class Stack:
         if state["Status"] in {"exited", "dead"}:
             return "ended"
         return str(state.get("Health", {}).get("Status", "without a health check"))
+
+    def _said(self, service: str) -> str:
+        """What its last health check put out."""
+        checks = self.inspect(service)["State"].get("Health", {}).get("Log") or [{}]
+        return f"`{str(checks[-1].get('Output', '')).strip()}` at {checks[-1].get('End', '')}"
 
     def _build_stand_in(self, name: str, context: Path = STAND_INS, **arguments: str) -> None:
         self.engine.build(f"feedgate-test/{name}", context, STAND_INS / f"{name}.Dockerfile", **arguments)
