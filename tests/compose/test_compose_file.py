@@ -42,7 +42,8 @@ def variables_of(name: str) -> dict[str, str]:
     for file in service.get("env_file", []):
         lines = (REPOSITORY / file).read_text(encoding="utf-8").splitlines()
         found |= dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    return found | service.get("environment", {})
+    found |= service.get("environment", {})
+    return found
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
