@@ -106,6 +106,15 @@ def missing_faketime() -> str | None:
     return None if faketime_library() else "no libfaketime"
 
 
+def missing_docker() -> str | None:
+    """An engine of the tests' own, and a base for images: both need root."""
+    if os.geteuid() != 0:
+        return "not root"
+    programs = ("dockerd", "docker", "docker-compose", "debootstrap")
+    absent = [program for program in programs if not shutil.which(program)]
+    return f"no `{absent[0]}`" if absent else None
+
+
 NEEDS: Mapping[str, Callable[[], str | None]] = {
     "kafka": missing_kafka,
     "keycloak": missing_keycloak,
@@ -118,6 +127,7 @@ NEEDS: Mapping[str, Callable[[], str | None]] = {
     "kcat": missing_kcat,
     "faketime": missing_faketime,
     "prometheus": missing_prometheus,
+    "docker": missing_docker,
 }
 """Each need and the question that answers what is missing, or None when nothing is."""
 

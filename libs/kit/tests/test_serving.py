@@ -24,6 +24,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from feedgate_kit.composition import CompositionError, compose
+from feedgate_kit.health import waiting_for
 from feedgate_kit.identity import TokenVerifier
 from feedgate_kit.listening import Listen, ListenError, open_listener
 from feedgate_kit.problems import Problem
@@ -428,3 +429,15 @@ async def test_a_refusal_before_a_websocket_is_a_problem_too() -> None:
 async def test_a_service_that_keeps_nothing_open_has_a_lifespan_too() -> None:
     async with no_lifespan():
         pass
+
+
+async def test_health_is_what_readiness_says() -> None:
+    ready = False
+    service = make_service("registry", readiness=Readiness({"a database": lambda: ready}))
+    async with running(service, ANY, ANY) as addresses:
+        host, port = addresses.public.host, addresses.public.port
+        assert await asyncio.to_thread(waiting_for, host, port) == ["a database"]
+        ready = True
+        assert await asyncio.to_thread(waiting_for, host, port) == []
+    with pytest.raises(OSError, match="refused"):
+        await asyncio.to_thread(waiting_for, host, port)

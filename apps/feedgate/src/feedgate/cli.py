@@ -226,6 +226,49 @@ def apply(
         typer.echo(line)
 
 
+@app.command("stack-secrets")
+def stack_secrets(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Gets a folder per container.")],
+    origin: Annotated[str, typer.Option(envvar="PUBLIC_ORIGIN", metavar="URL", help="What browsers see.")],
+    issuers_file: Annotated[
+        Path, typer.Option(metavar="FILE", help="YAML list of issuers; ${PUBLIC_ORIGIN} is filled in.")
+    ],
+    agencies_file: Annotated[
+        Path, typer.Option(metavar="FILE", help="YAML list of agencies; ${PUBLIC_ORIGIN} is filled in.")
+    ],
+    pool: Annotated[str, typer.Option(envvar="POOL", help="Name of the ingest pool.")] = "site",
+    allowed_network: Annotated[
+        list[str] | None,
+        typer.Option(envvar="ALLOWED_NETWORKS", metavar="NETWORK", help="Where its cameras are; repeatable."),
+    ] = None,
+    postgres: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where PostgreSQL is.")
+    ] = "postgres:5432",
+    further_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST", help="A further name in every certificate; repeatable."),
+    ] = None,
+) -> None:
+    """Make the keys, passwords and certificates of a deployment of containers, and hand them out.
+
+    What was made before is kept, so it may run before each start; a certificate whose end is near is made
+    anew. Prints each file that is new or changed, never what it holds.
+    """
+    from feedgate.stack_secrets import Plan, make_stack_secrets
+
+    plan = Plan(
+        origin=origin,
+        issuers=issuers_file,
+        agencies=agencies_file,
+        pool=pool,
+        allowed_networks=allowed_network or (),
+        postgres=postgres,
+        further_hosts=further_host or (),
+    )
+    for line in make_stack_secrets(folder, plan) or ["nothing to change"]:
+        typer.echo(line)
+
+
 def main() -> None:
     """What the script runs. An expected failure is one line per cause, and status 2."""
     # Until a command has something to tidy up, an interrupt just ends the process.
