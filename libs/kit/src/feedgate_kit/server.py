@@ -15,6 +15,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from feedgate_kit.errors import FeedgateError
+from feedgate_kit.http_protocol import HttpProtocol
 from feedgate_kit.listening import Address, Listen, address_of, open_listener
 from feedgate_kit.redaction import redact_text
 from feedgate_kit.service import Lifespan, MakeSocket, WebSocketProtocol
@@ -188,6 +189,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=HttpProtocol,
                 ws=ws_protocol,
                 lifespan="off",
                 log_config=None,
