@@ -33,7 +33,13 @@ def bus_errors(doing: str) -> Iterator[None]:
     except MessageSizeTooLargeError as error:
         raise TooLargeError(f"{doing}: the broker takes less than the catalogue says") from error
     except (KafkaError, OSError, TimeoutError) as error:
-        raise BusError(f"{doing}: {type(error).__name__} {error}".rstrip()) from error
+        raise BusError(f"{doing}: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """The error's kind and what it says; aiokafka's own say their kind themselves."""
+    kind, said = type(error).__name__, str(error)
+    return said if kind in said else f"{kind} {said}".rstrip()
 
 
 def reaching(settings: KafkaSettings) -> dict[str, Any]:
