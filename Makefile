@@ -24,7 +24,7 @@ endif
 
 .PHONY: help
 help:  ## List what can be made.
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- environment ------------------------------------------------------------
 
@@ -61,15 +61,29 @@ $(DEV): $(RUNTIME) requirements/dev.txt
 	@touch $@
 
 .PHONY: servers
-servers:  ## Install the servers that tests meet: Kafka, PostgreSQL, Chromium, GStreamer (Debian).
+servers:  ## Install the servers that tests meet: Kafka, Keycloak, PostgreSQL, Chromium, GStreamer (Debian).
 	@deploy/servers/install.sh
+
+# What each image installs: the lock of its own package, cut out of the runtime set.
+IMAGES := registry access-policy audit ingest relay feedgate tools
+PYPROJECT_OF_feedgate := apps/feedgate
+PYPROJECT_OF_tools := tools
+pyproject_of = $(or $(PYPROJECT_OF_$(1)),services/$(1))/pyproject.toml
+OURS := feedgate-contracts feedgate-kit feedgate-client feedgate $(addprefix feedgate-,registry access-policy audit ingest relay)
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 .PHONY: lock
 lock: $(DEV)  ## Choose versions anew and write requirements/*.txt.
-	@cd requirements && for set in runtime dev; do \
-	  ../$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-	    $$([[ $$set == dev ]] && echo "--constraint runtime.txt") --output-file $$set.txt $$set.in; done
+	@$(COMPILE) --upgrade --output-file requirements/runtime.txt requirements/runtime.in
+	@$(COMPILE) --upgrade --constraint requirements/runtime.txt --output-file requirements/dev.txt requirements/dev.in
+	@$(MAKE) lock-images
+
+.PHONY: lock-images
+lock-images: $(DEV)  ## Write requirements/<image>.txt: of the runtime set, what each image needs.
+	@echo hatchling | $(COMPILE) --constraint requirements/runtime.txt --output-file requirements/build.txt -
+	@$(foreach image,$(IMAGES),$(COMPILE) --constraint requirements/runtime.txt \
+	  $(addprefix --no-emit-package ,$(OURS)) --output-file requirements/$(image).txt $(call pyproject_of,$(image));)
 
 # --- product ----------------------------------------------------------------
 
@@ -82,6 +96,48 @@ endif
 demo: $(RUNTIME)  ## Play the whole story and stay up (CAMERA=rtsp://… to use your own camera).
 	@$(BIN)/feedgate demo
 
+.PHONY: dashboards
+dashboards: $(DEV)  ## Write Grafana's dashboards and the page of metrics from the code.
+	@$(BIN)/python -m deploy.grafana
+	@$(BIN)/python -m feedgate.metrics_reference > docs/ref/metrics.md
+
+# The base of every image; any with Python 3.11 or newer and its venv module.
+BASE ?= python:3.11-slim
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' apps/feedgate/pyproject.toml)
+# Docker's own plugin where it is there, else the older command.
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+
+.PHONY: images
+images:  ## Build every container image and print its size (BASE=…: over another base).
+	@$(foreach image,$(IMAGES),docker build --quiet --file deploy/Dockerfile --target $(image) \
+	  --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
+	  --tag feedgate/$(image):$(VERSION) . >/dev/null;)
+	@docker images --filter 'reference=feedgate/*:$(VERSION)' --format '{{.Repository}}  {{.Size}}'
+
+# In a project of its own, so that no demo user is ever in yours.
+.PHONY: demo-compose
+demo-compose: export FEEDGATE_REALMS = demo
+demo-compose: export FEEDGATE_ALLOWED_NETWORKS = 172.16.0.0/12 192.168.0.0/16 10.0.0.0/8
+demo-compose: images  ## Bring the whole stack up in containers with demo users, and play the story on it.
+	@export FEEDGATE_STORY_SINCE=$$(date +%s.%N); \
+	$(COMPOSE) --project-name feedgate-demo --profile demo up --detach && \
+	$(COMPOSE) --project-name feedgate-demo --profile demo run --rm story
+	@echo "The stack stays up: Grafana is at http://127.0.0.1:3000. To end it, with its data:"
+	@echo "  $(COMPOSE) --project-name feedgate-demo --profile demo down --volumes"
+
+.PHONY: sbom
+sbom: $(DEV)  ## Write a CycloneDX bill of materials per image to build/sbom/.
+	@mkdir -p build/sbom
+	@$(foreach image,$(IMAGES),$(BIN)/cyclonedx-py requirements requirements/$(image).txt \
+	  --pyproject $(call pyproject_of,$(image)) --mc-type application --output-reproducible --output-format JSON \
+	  --output-file build/sbom/$(image).cdx.json 2>/dev/null;)
+	@ls build/sbom/*
+
+.PHONY: licences
+licences: $(DEV)  ## Write docs/ref/licences.md from what is installed.
+	@mkdir -p build && $(BIN)/python -m tests.supply.licences > build/licences.md
+	@mv build/licences.md docs/ref/licences.md
+
 .PHONY: proto
 proto: $(DEV)  ## Generate feedgate_contracts from proto/.
 	@$(BIN)/python proto/generate.py
@@ -92,6 +148,11 @@ proto: $(DEV)  ## Generate feedgate_contracts from proto/.
 test: export FEEDGATE_REQUIRE = $(REQUIRE)
 test: $(DEV)  ## Run every test this machine can run (REQUIRE=all: a test left out is a failure).
 	@$(BIN)/python -m pytest $(PYTEST)
+
+.PHONY: compose-test
+compose-test: export FEEDGATE_REQUIRE = $(REQUIRE)
+compose-test: $(DEV)  ## Build the images, bring the stack up on a Docker engine of its own, and play the story (root).
+	@$(BIN)/python -m pytest tests/compose/the_stack.py $(PYTEST)
 
 .PHONY: breakages
 breakages: $(DEV)  ## Break the rules one by one in a copy, and name the test that notices each.

@@ -84,6 +84,8 @@ async def measure(viewers: int, seconds: int, fragment_ms: int) -> Result:
                     "folder": folder,
                     "issuers": box_settings(issuer)["issuers"],
                     "access_policy_internal": rest.listening["internal"],
+                    "token_url": issuer.person("relay").token_url,
+                    "client_secret": issuer.person("relay").account.secret,
                 },
             ) as relay,
             httpx.AsyncClient(base_url=rest.listening["origin"], timeout=30.0) as http,

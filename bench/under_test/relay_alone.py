@@ -17,6 +17,7 @@ from feedgate_kit.identity import IssuerConfig, TokenVerifier
 from feedgate_kit.listening import Listen
 from feedgate_kit.server import running
 from feedgate_kit.telemetry import configure_logging
+from feedgate_kit.tokens import ClientCredentials
 from feedgate_relay.adapters.http_ticket_keys import HttpTicketKeys
 from feedgate_relay.app import create_app
 from feedgate_relay.ports import RelayPorts
@@ -42,7 +43,13 @@ class _Relay:
         raise ValueError(f"command `{command}`")
 
     async def _start(
-        self, *, folder: str, issuers: list[dict[str, Any]], access_policy_internal: str
+        self,
+        *,
+        folder: str,
+        issuers: list[dict[str, Any]],
+        access_policy_internal: str,
+        token_url: str,
+        client_secret: str,
     ) -> dict[str, Any]:
         """Serve on free ports; where. Ready once the other side has called."""
         clock = SystemClock()
@@ -52,8 +59,12 @@ class _Relay:
         verifier = await self._stack.enter_async_context(
             TokenVerifier([IssuerConfig.model_validate(issuer) for issuer in issuers], clock)
         )
+        token = ClientCredentials(token_url, "relay", client_secret, clock)
         ports = RelayPorts(
-            bus=bus, clock=clock, verifier=verifier, ticket_keys=HttpTicketKeys(access_policy_internal)
+            bus=bus,
+            clock=clock,
+            verifier=verifier,
+            ticket_keys=HttpTicketKeys(access_policy_internal, token),
         )
         self._service = create_app(RelaySettings(skew_s=0.0), ports)
         bridge = Bridge(bus)

@@ -66,7 +66,7 @@ class Viewer:
                 hello = await self._hello
         except TimeoutError:
             raise BenchError("a viewer was not greeted") from None
-        request = upgrade_request(host, port, ticket["media_url"], f"media.{hello['media_secret']}")
+        request = upgrade_request(host, port, hello["media_path"], f"media.{hello['media_secret']}")
         self._media = Connection(
             request, keep=HEADER.size, on_frame=self._take_picture, pause_at_upgrade=not self._reads
         )

@@ -1,18 +1,18 @@
 """What every back promises of events topics."""
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import pytest
 
 from feedgate_kit.bus.events import CAUSE_HEADER, POSITION_HEADER, TOPIC_HEADER, handle_events
-from feedgate_kit.bus.ports import Bus, ClosedError, EventLog
+from feedgate_kit.bus.ports import Bus, ClosedError, EventConsumer, EventLog, Share, Tenure
 from feedgate_kit.bus.record import Record, StoredRecord
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.errors import PositionError, UnreadableRecordError
 from feedgate_kit.topics import dead_letters
 from tests.contract.conftest import Back
-from tests.contract.reading import numbers, read_events, record, soon, take
+from tests.contract.reading import PATIENCE_S, numbers, read_events, record, soon, take
 
 
 async def append_all(log: EventLog, *wanted: int, key: str = "camera") -> None:
@@ -108,6 +108,85 @@ async def test_another_member_takes_over_when_one_leaves(bus: Bus, back: Back) -
     waiting = asyncio.create_task(read_events(second, 1))
     await first.close()
     assert of(await waiting) == [1]
+
+
+class Keeper:
+    """Holds what its member is given; letting go takes as long as the test wants."""
+
+    def __init__(self) -> None:
+        self.shares: list[Share] = []
+        self.given = asyncio.Event()
+        self.may_let_go = asyncio.Event()
+        self.may_let_go.set()
+
+    async def hold(self, share: Share) -> None:
+        self.shares.append(share)
+        self.given.set()
+        await self.may_let_go.wait()
+
+    def has(self, key: str) -> bool:
+        return bool(self.shares) and self.shares[-1].covers(key)
+
+    async def until(self, key: str) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.has(key):
+                self.given.clear()
+                await self.given.wait()
+
+
+async def read_on(consumer: EventConsumer) -> None:
+    """As a service does: a member that reads nothing has no part in its group."""
+    with suppress(ClosedError):
+        while True:
+            await consumer.read()
+
+
+KEYS = [f"camera-{each}" for each in range(40)]
+
+
+async def test_a_group_of_one_has_every_key(bus: Bus, back: Back) -> None:
+    keeper = Keeper()
+    consumer = await bus.event_log(back.events).open_consumer("ingest", Tenure(keeper, 6.0))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(read_on(consumer))
+        for key in KEYS:
+            await keeper.until(key)
+        assert keeper.shares[-1].generation >= 1
+        await consumer.close()
+    assert not any(keeper.has(key) for key in KEYS), "who has left has nothing"
+
+
+async def test_each_key_is_one_members_at_a_time_and_moves_with_a_higher_generation(
+    bus: Bus, back: Back
+) -> None:
+    first, second = Keeper(), Keeper()
+    log = bus.event_log(back.events)
+    one = await log.open_consumer("ingest", Tenure(first, 6.0))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(read_on(one))
+        for key in KEYS:
+            await first.until(key)
+        before = first.shares[-1].generation
+        other = await log.open_consumer("ingest", Tenure(second, 6.0))
+        tasks.create_task(read_on(other))
+        await one.close()
+        for key in KEYS:
+            await second.until(key)
+            assert not first.has(key)
+        assert second.shares[-1].generation > before
+        await other.close()
+
+
+async def test_who_is_given_a_key_reads_what_was_said_of_late(bus: Bus, back: Back) -> None:
+    log = bus.event_log(back.events)
+    await append_all(log, 1, 2)
+    first = await log.open_consumer("ingest", Tenure(Keeper(), 60.0))
+    assert of(await read_events(first, 2)) == [1, 2]
+    await first.commit()
+    await first.close()
+    second = await log.open_consumer("ingest", Tenure(Keeper(), 60.0))
+    assert of(await read_events(second, 2)) == [1, 2]
+    await second.close()
 
 
 async def test_closing_a_consumer_ends_the_read_under_way(bus: Bus, back: Back) -> None:

@@ -128,7 +128,7 @@ async def test_a_closed_bus_ends_every_tail_and_pushes_back(bus: Bus, back: Back
     assert not feed.offer(record("camera/original", 1))
 
 
-async def test_offering_to_nobody_is_cheap_and_leaves_nothing(bus: Bus, back: Back) -> None:
+async def test_offering_to_nobody_is_accepted(bus: Bus, back: Back) -> None:
     feed = bus.media_feed(back.media)
     for number in range(20):
         assert feed.offer(record("unseen/original", number, b"x" * 12_000))

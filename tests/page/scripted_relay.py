@@ -69,6 +69,7 @@ class ScriptedView:
             "grant_id": GRANT,
             "stream": f"{CAMERA}/original",
             "lease_ms": 3000,
+            "media_path": "/relay/v1/relays/relay-1/media",
             "media_secret": f"secret-{self.number}",
             "view_until": rfc3339(300),
             **changes,
@@ -218,11 +219,13 @@ class ScriptedRelay:
         self.origin = ""
         self.tickets = 0
         self.ticket_problem: dict[str, Any] | None = None
+        self.ticket_view_until: str | None = None
         self.on_withdraw: Callable[[], None] = lambda: None
         self.views: list[ScriptedView] = []
         self.sessions = 0
         self.ledger: list[dict[str, Any]] = []
         self._opened: asyncio.Queue[ScriptedView] = asyncio.Queue()
+        self._asked = asyncio.Condition()
 
     @property
     def url(self) -> str:
@@ -235,6 +238,11 @@ class ScriptedRelay:
         if greet:
             view.hello()
         return view
+
+    async def until_asked(self, tickets: int, within_s: float = 15.0) -> None:
+        """Until so many tickets were asked for."""
+        async with asyncio.timeout(within_s), self._asked:
+            await self._asked.wait_for(lambda: self.tickets >= tickets)
 
     async def session(self) -> PageSession:
         return PageSession(
@@ -256,7 +264,7 @@ class ScriptedRelay:
         public = create_public_app("relay", verifier)
         public.include_router(player_routes())
         public.add_api_websocket_route("/relay/v1/notices", self._notices)
-        public.add_api_websocket_route("/relay/v1/media", self._media)
+        public.add_api_websocket_route("/relay/v1/relays/relay-1/media", self._media)
         return Service(
             name="relay",
             public=public,
@@ -270,16 +278,17 @@ class ScriptedRelay:
 
         @app.post("/access-policy/v1/grants/{grant}/tickets")
         async def ticket(grant: str) -> JSONResponse:
-            self.tickets += 1
+            async with self._asked:
+                self.tickets += 1
+                self._asked.notify_all()
             if self.ticket_problem is not None:
                 return JSONResponse(self.ticket_problem, self.ticket_problem["status"])
             answer = {
                 "ticket": f"ticket-{grant}-{self.tickets}",
                 "expires_at": rfc3339(60),
-                "view_until": rfc3339(300),
+                "view_until": self.ticket_view_until or rfc3339(300),
                 "stream": f"{CAMERA}/original",
                 "notices_url": "/relay/v1/notices",
-                "media_url": "/relay/v1/media",
             }
             return JSONResponse(answer, 201)
 

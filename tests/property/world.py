@@ -47,7 +47,9 @@ from feedgate_registry.pools import Pool
 from feedgate_registry.tables import METADATA, OUTBOX
 from feedgate_relay.admission import Limits
 from feedgate_relay.metrics import RelayMetrics
+from feedgate_relay.name import Name
 from feedgate_relay.outgoing import Outgoing
+from feedgate_relay.redemption import Redemptions
 from feedgate_relay.states import States
 from feedgate_relay.ticket import Ticket, TicketError
 from feedgate_relay.view import View
@@ -441,18 +443,27 @@ class World:
         self.states = States(self.relay_bus, clock, LIMITS, metrics)
         self.judge.read_version = lambda _: self.states.cameras.version(self.camera_id)
         self.outgoing = Outgoing(self.relay_bus.event_log, metrics)
+        self.redemptions = Redemptions(self.relay_bus, clock, Name("relay-1"))
         self.views = Views(
             bus=self.relay_bus,
             clock=clock,
             limits=LIMITS,
             states=self.states,
             outgoing=self.outgoing,
+            redemptions=self.redemptions,
             metrics=metrics,
+            media_path="/relay/v1/relays/relay-1/media",
             maximum=100,
         )
         self.tasks = [
             asyncio.create_task(task())
-            for task in (self.states.follow_cameras, self.states.follow_grants, self.outgoing.run)
+            for task in (
+                self.states.follow_cameras,
+                self.states.follow_grants,
+                self.outgoing.run,
+                self.redemptions.listen,
+                self.redemptions.make_heard,
+            )
         ]
         await self.settle()
 
@@ -513,6 +524,7 @@ class World:
             pools={"site": pool},
             jurisdictions={"AR": None},
             most_authorisations=1_000,
+            acted=lambda _: None,
         )
         await self.acts.open_account(OWNER, issuer="https://owners.example", subject="ana")
         description = CameraDescription("door", Place(-59.1, -37.3, 40.0, 90.0), "AR", "site")
@@ -577,5 +589,5 @@ class World:
 
 
 class _NoNames:
-    async def resolve(self, host: str) -> Sequence[Any]:
+    async def addresses(self, host: str) -> Sequence[Any]:
         raise AssertionError(f"no name is asked for here; saw `{host}`")

@@ -10,6 +10,7 @@ from playwright.async_api import Browser, async_playwright
 from tests.servers import machine
 from tests.servers.gstreamer import Auth, Codec, GStreamerCamera, Scene, StartGStreamerCamera
 from tests.servers.kafka import KafkaBroker, KafkaCluster
+from tests.servers.keycloak import KeycloakServer
 from tests.servers.needs import require
 from tests.servers.postgres import PostgresServer, SeparatedDatabase
 
@@ -48,6 +49,18 @@ def kafka_broker(tmp_path: Path) -> Iterator[KafkaBroker]:
         yield broker
     finally:
         broker.end()
+
+
+@pytest.fixture(scope="session")
+def keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeycloakServer]:
+    """One server for the whole run, with the realms of `deploy/keycloak`. It never fails."""
+    require("keycloak")
+    server = KeycloakServer(tmp_path_factory.mktemp("keycloak"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.end()
 
 
 @pytest.fixture(scope="session")

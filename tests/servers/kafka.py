@@ -39,6 +39,7 @@ log.dirs={data}
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 num.partitions=1
+min.insync.replicas={in_sync}
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
 offsets.topic.num.partitions=1

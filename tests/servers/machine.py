@@ -16,6 +16,18 @@ DEBIAN_PYTHON = Path("/usr/bin/python3")
 GSTREAMER_PLUGINS = ("libgstx264.so", "libgstx265.so", "libgstrtsp.so", "libgstrtp.so", "libgstlibav.so")
 
 
+def keycloak_distribution() -> Path | None:
+    """The folder that holds its `bin` and `lib`."""
+    found = sorted(SERVERS.glob("keycloak/keycloak-*/bin/kc.sh"))
+    return found[-1].parents[1] if found else None
+
+
+def missing_keycloak() -> str | None:
+    if shutil.which("java") is None:
+        return "no `java`"
+    return None if keycloak_distribution() else f"no Keycloak in {SERVERS / 'keycloak'}"
+
+
 def missing_kafka() -> str | None:
     if shutil.which("java") is None:
         return "no `java`"
@@ -80,6 +92,11 @@ def missing_ffmpeg() -> str | None:
     return None if shutil.which("ffmpeg") else "no `ffmpeg`"
 
 
+def missing_prometheus() -> str | None:
+    programs = ("prometheus", "promtool", "prometheus-alertmanager", "amtool")
+    return next((f"no `{program}`" for program in programs if shutil.which(program) is None), None)
+
+
 def faketime_library() -> Path | None:
     """The variant for programs with threads."""
     return next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
@@ -89,8 +106,18 @@ def missing_faketime() -> str | None:
     return None if faketime_library() else "no libfaketime"
 
 
+def missing_docker() -> str | None:
+    """An engine of the tests' own, and a base for images: both need root."""
+    if os.geteuid() != 0:
+        return "not root"
+    programs = ("dockerd", "docker", "docker-compose", "debootstrap")
+    absent = [program for program in programs if not shutil.which(program)]
+    return f"no `{absent[0]}`" if absent else None
+
+
 NEEDS: Mapping[str, Callable[[], str | None]] = {
     "kafka": missing_kafka,
+    "keycloak": missing_keycloak,
     "postgres": missing_postgres,
     "chromium": missing_chromium,
     "gstreamer": missing_gstreamer,
@@ -99,6 +126,8 @@ NEEDS: Mapping[str, Callable[[], str | None]] = {
     "jdk": missing_jdk,
     "kcat": missing_kcat,
     "faketime": missing_faketime,
+    "prometheus": missing_prometheus,
+    "docker": missing_docker,
 }
 """Each need and the question that answers what is missing, or None when nothing is."""
 

@@ -16,6 +16,7 @@ from tests.servers.machine import NEEDS, REPOSITORY, missing
 FIXTURE_NEEDS = {
     "kafka_bootstrap": "kafka",
     "kafka_broker": "kafka",
+    "keycloak": "keycloak",
     "postgres_server": "postgres",
     "postgres_url": "postgres",
     "postgres_roles": "postgres",

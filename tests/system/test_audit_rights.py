@@ -16,7 +16,7 @@ from feedgate_audit.facts import Fact
 from feedgate_audit.store import AuditStore
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.database import Database
-from feedgate_kit.migration import is_current
+from feedgate_kit.migration import schema_of
 from tests.servers.postgres import PostgresServer, SeparatedDatabase
 
 pytestmark = pytest.mark.needs("postgres")
@@ -66,7 +66,7 @@ async def refused(database: Database, statement: str) -> str:
 async def test_the_running_role_adds_to_the_chain_and_reads_it(migrated: SeparatedDatabase) -> None:
     database = Database(migrated.running_url)
     try:
-        assert await is_current(database, PACKAGE)
+        assert await schema_of(database, PACKAGE) == "current"
         store = AuditStore(database, SystemClock())
         facts = [a_fact("one"), a_fact("two")]
         await store.append(facts)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.needs("chromium")
 
 DEAD_LINE_S = 3.5
 NOTICES = "/relay/v1/notices"
-MEDIA = "/relay/v1/media"
+MEDIA = "/relay/v1/relays/relay-1/media"
 
 
 @pytest.fixture

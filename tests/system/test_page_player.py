@@ -85,7 +85,8 @@ async def test_without_a_lease_it_covers_by_itself(on: Stage) -> None:
     covered = await on.screen.until_covered()
     assert covered.at_s - leases_until_s < DEAD_LINE_S
     assert view.is_playing
-    await on.expect_notice("no lease")
+    await on.expect_notice("The relay did not say in time that pictures may still be shown.")
+    await expect(on.page.locator("#notices")).not_to_contain_text("Connection lost")
     view.stop_pictures()
     await on.live()
     assert on.relay.tickets == 2
@@ -301,9 +302,12 @@ async def test_a_refused_ticket_is_said_and_not_asked_for_again(browser: Browser
 
 
 async def test_no_ticket_for_now_is_asked_for_again(browser: Browser) -> None:
-    problem = {"type": "urn:feedgate:problem:unavailable", "status": 503}
+    reasons = ["state_not_fresh"]
+    problem = {"type": "urn:feedgate:problem:state-not-fresh", "status": 503, "reasons": reasons}
     async with stage(browser, ticket_problem=problem) as on:
         await on.expect_state("lost")
+        await on.expect_notice("Whether the owner still shares cannot be known just now.")
+        await expect(on.page.locator("#tile")).not_to_contain_text("Connection lost")
         on.relay.ticket_problem = None
         await on.live()
 
@@ -316,6 +320,32 @@ async def test_a_fresh_ticket_extends_the_view(on: Stage) -> None:
     assert extension["ticket"] == f"ticket-{GRANT}-2"
     view.say({"type": "ticket", "accepted": True, "view_until": rfc3339(300)})
     await on.screen.until_picture(after=view.next_number)
+
+
+async def test_a_renewal_that_fails_or_gains_nothing_is_tried_again(on: Stage) -> None:
+    view = await on.relay.next_view(greet=False)
+    view_until = rfc3339(31)
+    on.relay.ticket_problem = {"type": "urn:feedgate:problem:unavailable", "status": 503}
+    view.hello(view_until=view_until)
+    await view.play()
+    await on.relay.until_asked(2)
+    on.relay.ticket_problem = None
+    on.relay.ticket_view_until = view_until
+    await on.relay.until_asked(3)
+    on.relay.ticket_view_until = None
+    extension = await view.next("ticket")
+    assert extension["ticket"] == f"ticket-{GRANT}-4"
+    await on.screen.until_picture(after=view.next_number)
+
+
+async def test_a_refused_renewal_is_not_asked_for_again(on: Stage) -> None:
+    view = await on.relay.next_view(greet=False)
+    on.relay.ticket_problem = {"type": "urn:feedgate:problem:access-denied", "status": 403}
+    view.hello(view_until=rfc3339(31))
+    await view.play()
+    await on.relay.until_asked(2)
+    await on.outwait(2 * RETRY_MS)
+    assert on.relay.tickets == 2
 
 
 async def test_a_style_sheet_that_is_missing_uncovers_nothing(on: Stage) -> None:

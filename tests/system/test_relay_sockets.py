@@ -81,7 +81,8 @@ class Site:
     def media(self, secret: str, **options: Any) -> connect:
         offered = ["feedgate.v1", f"media.{secret}"]
         return connect(
-            self.url("media"), **{"subprotocols": offered, "max_size": None, "max_queue": None, **options}
+            self.url("relays/relay-1/media"),
+            **{"subprotocols": offered, "max_size": None, "max_queue": None, **options},
         )
 
     @asynccontextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from feedgate.settings_reference import KINDS
+from feedgate.effective_settings import KINDS
 from feedgate_access_policy import decision
 from feedgate_contracts.frame.v1.frame_pb2 import NoticeCode
 from feedgate_kit.settings import load_settings
@@ -25,6 +25,7 @@ AT_THE_DOOR = {
     "ticket_used",
     "ticket_before_start",
     "ticket_keys_unavailable",
+    "ticket_use_unknown",
     "secret_refused",
     "too_many_views",
 }
@@ -102,7 +103,7 @@ def test_each_service_can_be_set_up_as_its_guide_says(
     for line in exports:
         name, value = line.removeprefix("export ").split("=", 1)
         monkeypatch.setenv(name, value)
-    settings = load_settings(dict(KINDS)[service])
+    settings = load_settings(KINDS[service])
     assert settings.public_port != 8080, "every service has ports of its own"
     assert settings.public_port + 1 == settings.internal_port
     if service == "registry":

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from feedgate.effective_settings import KINDS
 from feedgate.settings import UpSettings
-from feedgate.settings_reference import KINDS, settings_reference
+from feedgate.settings_reference import settings_reference
 from feedgate.up import UnbelievedAgencyError, refuse_unbelieved
 from feedgate_kit.agencies import Agency
 from feedgate_kit.identity import IssuerConfig
@@ -77,9 +78,24 @@ def test_the_page_of_settings_is_current() -> None:
     assert page == settings_reference(), "python -m feedgate.settings_reference > docs/ref/settings.md"
 
 
+def test_every_quantity_says_its_unit() -> None:
+    quantities = {
+        name
+        for kind in KINDS.values()
+        for name, field in kind.model_fields.items()
+        if field.annotation in {int, float}
+    }
+    counts = {"most_authorisations", "maximum_views"}
+    assert {name for name in quantities if not name.endswith("_s")} - counts == {
+        "public_port",
+        "internal_port",
+    }
+    assert "| `SKEW_S` | `0.5` s |" in settings_reference()
+
+
 def test_every_setting_in_the_guides_is_one() -> None:
-    known = {kind.setting_name(field) for _, kind in KINDS for field in kind.model_fields}
-    prefixes = "|".join(kind.setting_name("") for _, kind in KINDS)
+    known = {kind.setting_name(field) for kind in KINDS.values() for field in kind.model_fields}
+    prefixes = "|".join(kind.setting_name("") for kind in KINDS.values())
     guides = [*(REPOSITORY / "docs/guide").glob("*.md"), REPOSITORY / "README.md"]
     named = {
         match[0]

@@ -43,6 +43,8 @@ class Relay:
         self.origin = ""
         self.tickets = 0
         self.view_until = _rfc3339(timedelta(minutes=5))
+        self.hiccups: list[Exception] = []
+        """Raised, one for each ticket asked for, instead of giving it."""
         self.notices: asyncio.Future[ServerConnection] = asyncio.get_running_loop().create_future()
         self.media: asyncio.Future[ServerConnection] = asyncio.get_running_loop().create_future()
         self.door: Callable[[ServerConnection], Any] = self.greet
@@ -51,12 +53,13 @@ class Relay:
 
     async def take_ticket(self) -> dict[str, Any]:
         self.tickets += 1
+        if self.tickets > 1 and self.hiccups:
+            raise self.hiccups.pop(0)
         return {
             "ticket": f"signed-{self.tickets}",
             "view_until": self.view_until,
             "stream": "camera/original",
             "notices_url": "/relay/v1/notices",
-            "media_url": "/relay/v1/media",
         }
 
     async def greet(self, socket: ServerConnection) -> None:
@@ -65,6 +68,7 @@ class Relay:
             "type": "hello",
             "view_id": "view",
             "stream": "camera/original",
+            "media_path": "/relay/v1/relays/relay-1/media",
             "media_secret": "secret",
             "view_until": self.view_until,
         })  # fmt: skip

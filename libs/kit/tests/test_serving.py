@@ -24,6 +24,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from feedgate_kit.composition import CompositionError, compose
+from feedgate_kit.health import waiting_for
 from feedgate_kit.identity import TokenVerifier
 from feedgate_kit.listening import Listen, ListenError, open_listener
 from feedgate_kit.problems import Problem
@@ -108,6 +109,7 @@ async def test_a_service_answers_on_both_ports_while_it_runs() -> None:
         metrics = await client.get(f"{at.internal.origin}/metrics")
         assert measured(metrics.text)["shop_visits_total", "shop"] == 1
         assert "process_resident_memory_bytes" in metrics.text
+        assert "event_loop_delay_seconds_count" in metrics.text
         # Nothing internal on the public port.
         for path in ("/metrics", "/internal/v1/shop-things"):
             assert (await client.get(f"{at.public.origin}{path}")).status_code == 404
@@ -225,7 +227,8 @@ async def test_a_service_may_bring_its_own_websocket_class_and_socket() -> None:
     opened: list[socket.socket] = []
 
     def make_socket(listen: Listen) -> socket.socket:
-        opened.append(open_listener(listen, send_buffer_bytes=32768))
+        opened.append(open_listener(listen))
+        opened[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32768)  # Linux doubles it
         return opened[0]
 
     service = make_service("relay", ws_protocol=CountingProtocol, make_socket=make_socket)
@@ -426,3 +429,15 @@ async def test_a_refusal_before_a_websocket_is_a_problem_too() -> None:
 async def test_a_service_that_keeps_nothing_open_has_a_lifespan_too() -> None:
     async with no_lifespan():
         pass
+
+
+async def test_health_is_what_readiness_says() -> None:
+    ready = False
+    service = make_service("registry", readiness=Readiness({"a database": lambda: ready}))
+    async with running(service, ANY, ANY) as addresses:
+        host, port = addresses.public.host, addresses.public.port
+        assert await asyncio.to_thread(waiting_for, host, port) == ["a database"]
+        ready = True
+        assert await asyncio.to_thread(waiting_for, host, port) == []
+    with pytest.raises(OSError, match="refused"):
+        await asyncio.to_thread(waiting_for, host, port)

@@ -176,11 +176,19 @@ def question() -> MakeQuestion:
 class FreshToken(httpx.Auth):
     """A new token for every request, so that a stepped clock never outlives one."""
 
-    def __init__(self, issuer: LocalIssuer, subject: str, *roles: str, lifetime_s: int | None = None) -> None:
-        self.issuer, self.subject, self.roles, self.lifetime_s = issuer, subject, roles, lifetime_s
+    def __init__(
+        self,
+        issuer: LocalIssuer,
+        subject: str,
+        *roles: str,
+        lifetime_s: int | None = None,
+        acr: str | None = None,
+    ) -> None:
+        self.issuer, self.subject, self.roles = issuer, subject, roles
+        self.lifetime_s, self.acr = lifetime_s, acr
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        token = self.issuer.mint(self.subject, self.roles, lifetime_s=self.lifetime_s)
+        token = self.issuer.mint(self.subject, self.roles, lifetime_s=self.lifetime_s, acr=self.acr)
         request.headers["Authorization"] = f"Bearer {token}"
         yield request
 
@@ -211,6 +219,7 @@ class Stand:
     bus: EmbeddedBus
     clock: SteppedClock
     issuers: Mapping[str, LocalIssuer]
+    services: LocalIssuer
     ticket_key: Ed25519PrivateKey
     stack: AsyncExitStack
     versions: dict[str, int] = field(default_factory=dict)
@@ -222,9 +231,14 @@ class Stand:
         return operator_pseudonym(PSEUDONYM_KEY.encode(), self.issuers[agency].issuer, subject)
 
     async def person(
-        self, subject: str, *roles: str, agency: str = "policia-sur", lifetime_s: int | None = None
+        self,
+        subject: str,
+        *roles: str,
+        agency: str = "policia-sur",
+        lifetime_s: int | None = None,
+        acr: str | None = None,
     ) -> httpx.AsyncClient:
-        auth = FreshToken(self.issuers[agency], subject, *roles, lifetime_s=lifetime_s)
+        auth = FreshToken(self.issuers[agency], subject, *roles, lifetime_s=lifetime_s, acr=acr)
         return await self.client(auth)
 
     async def operator(self, subject: str = "olga") -> httpx.AsyncClient:
@@ -232,6 +246,9 @@ class Stand:
 
     async def supervisor(self, subject: str = "sara") -> httpx.AsyncClient:
         return await self.person(subject, "supervisor")
+
+    async def relay(self, *, internal: bool = True) -> httpx.AsyncClient:
+        return await self.client(FreshToken(self.services, "relay", "relay"), internal=internal)
 
     async def client(self, auth: httpx.Auth | None, *, internal: bool = False) -> httpx.AsyncClient:
         service = self.parts.service
@@ -429,6 +446,7 @@ async def stand(database_url: str, settings: AccessPolicySettings) -> AsyncItera
         )
         for agency in AGENCIES.values()
     }
+    services = LocalIssuer.generate("https://services.test", clock)
     ticket_key = Ed25519PrivateKey.generate()
     async with AsyncExitStack() as stack:
         database = Database(database_url)
@@ -438,7 +456,7 @@ async def stand(database_url: str, settings: AccessPolicySettings) -> AsyncItera
         await bus.start()
         stack.push_async_callback(bus.close)
         verifier = await stack.enter_async_context(
-            TokenVerifier([issuer.config() for issuer in issuers.values()], clock)
+            TokenVerifier([issuer.config() for issuer in [*issuers.values(), services]], clock)
         )
         ports = AccessPolicyPorts(
             bus=bus,
@@ -451,7 +469,7 @@ async def stand(database_url: str, settings: AccessPolicySettings) -> AsyncItera
         parts = assemble(settings, ports)
         follower = asyncio.create_task(parts.cameras.follow(parts.reviews.ask_for))
         try:
-            yield Stand(parts, database, bus, clock, issuers, ticket_key, stack)
+            yield Stand(parts, database, bus, clock, issuers, services, ticket_key, stack)
         finally:
             follower.cancel()
             await asyncio.gather(follower, return_exceptions=True)

@@ -123,6 +123,7 @@ def test_what_owner_and_law_allow_is_permitted_without_reasons(yes: Question, la
         errors=(),
         missing_evidence=(),
         refused_bases=(),
+        weak_login=None,
         policy_version=law.jurisdictions["AR"].version,
         opens_at_us=yes.now_us,
         not_after_us=yes.now_us + HOUR_US,

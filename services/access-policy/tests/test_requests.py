@@ -33,7 +33,7 @@ async def test_a_request_that_owner_and_law_allow_waits_for_a_second_person(stan
     assert request["grants"] == []
     decision = request["decision"]
     assert (decision["permitted"], decision["reasons"], decision["errors"]) == (True, [], [])
-    assert decision["policy_version"].startswith("root@1/AR@1+")
+    assert decision["policy_version"].startswith("root@2/AR@1+")
     [about] = decision["cameras"]
     assert about["camera_id"] == camera.camera_id
     [made] = await stand.decisions()
@@ -317,6 +317,19 @@ async def test_evidence_nobody_asked_for_is_refused_and_not_kept(stand: Stand) -
     assert await rows(stand) == before
 
 
+async def test_evidence_of_a_wrong_kind_is_named_by_its_place_alone(stand: Stand) -> None:
+    camera = stand.camera()
+    await stand.says(camera)
+    bases = bases_at("AR")
+    bases[0]["evidence"]["legal_provision"] = {"a": 1}
+    olga = await stand.operator()
+    answer = await olga.post(REQUESTS_URL, json=await stand.asking(olga, camera, bases=bases))
+    path = "body.bases.0.evidence.legal_provision"
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"path": path, "seen": "an object", "allowed": "text or a document"}]
+    assert answer.json()["detail"] == f"1 of the request's values cannot be used: `{path}`"
+
+
 async def test_another_agencys_files_do_not_exist(stand: Stand) -> None:
     camera = stand.camera()
     await stand.says(camera)
@@ -347,6 +360,7 @@ async def test_a_list_is_read_in_parts_newest_first(stand: Stand) -> None:
     second = (await sara.get(REQUESTS_URL, params={"limit": 2, "after": first["next"]})).json()
     assert [each["id"] for each in second["items"]] == ids[:1]
     assert second["next"] is None
+    assert (await sara.get(REQUESTS_URL, params={"limit": 3})).json()["next"] is None
     assert first["items"][0]["requested_by_you"] is False
 
 

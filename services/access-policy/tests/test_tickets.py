@@ -21,10 +21,10 @@ async def test_a_ticket_says_what_it_opens_for_whom_and_until_when(stand: Stand)
     answer = await stand.ticket(grant_id)
     assert answer.status_code == 201
     body = answer.json()
-    assert set(body) == {"ticket", "expires_at", "view_until", "stream", "notices_url", "media_url"}
+    assert set(body) == {"ticket", "expires_at", "view_until", "stream", "notices_url"}
     assert body["stream"] == f"{camera.camera_id}/original"
-    assert (body["notices_url"], body["media_url"]) == ("/relay/v1/notices", "/relay/v1/media")
-    [key] = (await (await stand.client(None, internal=True)).get("/internal/v1/ticket-keys")).json()["keys"]
+    assert body["notices_url"] == "/relay/v1/notices"
+    [key] = (await (await stand.relay()).get("/internal/v1/ticket-keys")).json()["keys"]
     assert key == TicketKeys([stand.ticket_key]).jwks()["keys"][0]
     claims = jwt.decode(
         body["ticket"],
@@ -167,5 +167,5 @@ async def test_a_grant_that_is_over_opens_nothing(stand: Stand) -> None:
 
 
 async def test_ticket_keys_are_not_on_the_public_port(stand: Stand) -> None:
-    olga = await stand.operator()
-    assert (await olga.get("/internal/v1/ticket-keys")).status_code == 404
+    for somebody in (await stand.operator(), await stand.relay(internal=False)):
+        assert (await somebody.get("/internal/v1/ticket-keys")).status_code == 404

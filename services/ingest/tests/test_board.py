@@ -10,7 +10,7 @@ from feedgate_ingest.feed_state import FeedState, idle
 from feedgate_ingest.reasons import Phase, Reason
 from feedgate_kit.bus.record import VERSION_HEADER, Record
 from feedgate_kit.errors import BusError
-from services.ingest.tests.yard import STREAM, Yard
+from services.ingest.tests.yard import STREAM, Part, Yard
 
 
 def word(yard: Yard, phase: Phase, stream: str = STREAM) -> FeedState:
@@ -59,31 +59,38 @@ async def test_versions_grow_though_the_clock_is_set_back(yard: Yard) -> None:
     assert versions == sorted(set(versions))
 
 
-async def test_a_new_start_takes_back_its_own_last_words_and_no_others(yard: Yard) -> None:
+async def test_what_was_said_of_its_streams_before_it_had_them_is_taken_back_and_no_more(yard: Yard) -> None:
     def said(stream: str, phase: Phase, worker_id: str, version: int) -> Record:
         return state_record(word(yard, phase, stream), version=version, worker_id=worker_id, clock=yard.clock)
 
+    for camera in ("mine", "resting", "theirs"):
+        yard.share(camera)
+    yard.share("lake", ingest_pool="lake")
+    yard.worker.share = Part(without={"theirs"})
     ahead = yard.clock.now_us() + 10**12
     yard.states.records = [
-        said("mine/original", Phase.LIVE, "worker", ahead),
+        said("mine/original", Phase.LIVE, "worker before this one", ahead),
         said("resting/original", Phase.IDLE, "worker", 2),
         said("theirs/original", Phase.LIVE, "other", 3),
+        said("lake/original", Phase.LIVE, "other", 3),
+        said("unknown/original", Phase.LIVE, "worker", 3),
         Record("torn/original", b"\xff", {VERSION_HEADER: "4"}),
     ]
-    await yard.board.recall(partial(taken_back, worker_id="worker", clock=yard.clock), state_version)
+    await yard.board.recall(partial(taken_back, is_ours=yard.worker.owns, clock=yard.clock), state_version)
     await yard.board.send()
-    (record,) = yard.states.records[4:]
+    (record,) = yard.states.records[6:]
     assert record.key == "mine/original"
     assert yard.states.said("mine/original")[-1].reason == "worker_ended"
     assert state_version(record) > ahead, "readers keep the highest, whatever our clock says"
 
 
 async def test_a_word_said_before_the_recall_stands(yard: Yard) -> None:
+    yard.share()
     yard.states.records = [
         state_record(word(yard, Phase.LIVE), version=1, worker_id="worker", clock=yard.clock)
     ]
     yard.board.say(word(yard, Phase.CONNECTING))
-    await yard.board.recall(partial(taken_back, worker_id="worker", clock=yard.clock), state_version)
+    await yard.board.recall(partial(taken_back, is_ours=yard.worker.owns, clock=yard.clock), state_version)
     await yard.board.send()
     assert yard.last_words[1:] == [("connecting", "")]
 

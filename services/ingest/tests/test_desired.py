@@ -21,7 +21,7 @@ def camera(**changes: object) -> CameraState:
 
 
 def ask(state: CameraState | None, *, stream: str = "cam/original", is_fresh: bool = True) -> Desired:
-    return desired([stream], {"cam": state}.get, is_fresh=is_fresh, pool="yard")
+    return desired([stream], {"cam": state}.get, {"cam"}.__contains__, is_fresh=is_fresh, pool="yard")
 
 
 def test_a_demanded_shared_camera_of_this_pool_is_connected() -> None:
@@ -62,9 +62,16 @@ def test_cameras_of_other_pools_are_not_spoken_of() -> None:
 
 
 def test_without_demand_nothing_is_connected() -> None:
-    assert desired([], {"cam": camera()}.get, is_fresh=True, pool="yard") == Desired()
+    assert desired([], {"cam": camera()}.get, {"cam"}.__contains__, is_fresh=True, pool="yard") == Desired()
 
 
 @pytest.mark.parametrize("name", ["", "cam", "cam/", "/original", "cam/original/more", "c m/original"])
 def test_what_is_no_stream_is_passed_over(name: str) -> None:
     assert ask(camera(), stream=name) == Desired()
+
+
+def test_a_camera_of_another_worker_appears_nowhere() -> None:
+    assert (
+        desired(["cam/original"], {"cam": camera()}.get, set().__contains__, is_fresh=True, pool="yard")
+        == Desired()
+    )

@@ -1,11 +1,14 @@
 """A camera is touched while it is demanded, shared and known to be; and no longer."""
 
+import asyncio
+
 import pytest
 
 from feedgate_contracts.camera.v1.camera_pb2 import SHARING_PAUSED, SHARING_STOPPED, Mask
 from feedgate_ingest.reasons import FeedError, Reason
+from feedgate_kit.errors import BusError
 from services.ingest.tests.coded import KEY, TRACK, picture
-from services.ingest.tests.yard import STREAM, Yard
+from services.ingest.tests.yard import STREAM, Part, Yard, settled
 
 
 async def test_without_demand_nothing_is_fetched_and_nothing_connected(yard: Yard) -> None:
@@ -287,3 +290,74 @@ async def test_cameras_are_counted_by_phase(yard: Yard) -> None:
     assert (counted("live"), counted("refused"), counted("idle")) == (1, 1, 0)
     await yard.go_on(7)
     assert (counted("live"), counted("refused"), counted("idle")) == (0, 0, 0)
+
+
+async def test_what_the_group_gives_to_another_is_hung_up_before_it_is_let_go_of(yard: Yard) -> None:
+    kept = await yard.go_live()
+    yard.share("other")
+    await yard.demand("other/original")
+    await yard.go_on()
+    lost = yard.connection
+    lost.begin(TRACK)
+    lost.send(picture(0, KEY))
+    await yard.go_on()
+    said = len(yard.states.records)
+    yard.camera.may_close.clear()
+    letting_go = asyncio.create_task(yard.worker.hold(Part(2, without={"other"})))
+    await settled()
+    published = len(yard.feed.units)
+    lost.send(picture(1))
+    assert len(yard.feed.units) == published, "nothing of it is published from that moment"
+    assert not letting_go.done(), "the camera still has a connection of ours"
+    yard.camera.may_close.set()
+    await letting_go
+    assert not lost.is_open
+    assert kept.is_open, "what is still ours goes on"
+    await yard.go_on()
+    assert len(yard.states.records) == said, "its new worker speaks of it now"
+
+
+async def test_of_a_camera_it_lost_not_even_what_waits_is_said(yard: Yard) -> None:
+    yard.states.failure = BusError("away")
+    await yard.go_live()
+    await yard.worker.hold(Part(2, without={"cam"}))
+    yard.states.failure = None
+    await yard.go_on()
+    assert yard.states.records == []
+
+
+async def test_a_camera_that_comes_with_a_new_share_is_connected_to_under_its_generation(yard: Yard) -> None:
+    yard.worker.share = Part(7, without={"cam"})
+    yard.share()
+    await yard.demand()
+    await yard.go_on()
+    assert yard.camera.connections == []
+    await yard.worker.hold(Part(8))
+    await yard.go_on()
+    yard.connection.begin(TRACK)
+    yard.connection.send(picture(0, KEY))
+    assert (yard.feed.units[0].epoch.pool_version, yard.feed.units[0].epoch.generation) == (1, 8)
+
+
+async def test_a_kept_camera_keeps_its_run_when_the_group_divides_anew(yard: Yard) -> None:
+    connection = await yard.go_live()
+    await yard.worker.hold(Part(2))
+    connection.send(picture(1))
+    assert [unit.epoch.generation for unit in yard.feed.units] == [1, 1]
+    assert len(yard.camera.connections) == 1
+
+
+async def test_a_worker_its_group_may_have_forgotten_hangs_up_in_silence(yard: Yard) -> None:
+    connection = await yard.go_live()
+    said = len(yard.last_words)
+    part = yard.worker.share
+    assert isinstance(part, Part)
+    part.is_alive = False
+    await yard.demand()
+    await yard.go_on()
+    assert not connection.is_open
+    await yard.worker.close()
+    assert len(yard.last_words) == said
+    await yard.worker.hold(Part(3))
+    await yard.go_on()
+    assert len(yard.camera.connections) == 1, "an ended worker connects to nothing"

@@ -1,7 +1,7 @@
 """A worker with a scripted camera and a clock that the test moves; the bus is the embedded one, in memory."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
@@ -126,6 +126,18 @@ class States:
         return [FeedState.FromString(record.value) for record in self.records if record.key == stream]
 
 
+class Part:
+    """What the group gave this worker: everything but what a test says."""
+
+    def __init__(self, generation: int = 1, *, without: Collection[str] = ()) -> None:
+        self.generation = generation
+        self.without = set(without)
+        self.is_alive = True
+
+    def covers(self, key: str) -> bool:
+        return self.is_alive and key not in self.without
+
+
 class Yard:
     """Everything of a worker but the network."""
 
@@ -154,7 +166,7 @@ class Yard:
             board=self.board,
             metrics=self.metrics,
             clock=self.clock,
-            generation=1,
+            generation=lambda: self.worker.share.generation,
             pause=self._pause,
             draw=lambda: 1.0,
         )
@@ -169,6 +181,7 @@ class Yard:
             skew_us=0,
             plan=PausePlan(),
         )
+        self.worker.share = Part()
 
     async def _pause(self, seconds: float) -> None:
         pause = Pause(seconds, asyncio.Event())

@@ -24,7 +24,9 @@ from feedgate_kit.topics import CAMERA_STATE, GRANT_STATE, audit_events, frame_e
 from feedgate_relay.admission import Limits
 from feedgate_relay.hub import StreamHub
 from feedgate_relay.metrics import RelayMetrics
+from feedgate_relay.name import Name
 from feedgate_relay.outgoing import Outgoing
+from feedgate_relay.redemption import Redemptions
 from feedgate_relay.states import States
 from feedgate_relay.ticket import Ticket
 from feedgate_relay.view import View
@@ -158,13 +160,16 @@ class Stage:
         self.metrics = RelayMetrics(CollectorRegistry())
         self.states = States(bus, clock, limits, self.metrics)
         self.outgoing = Outgoing(bus.event_log, self.metrics)
+        self.redemptions = Redemptions(bus, clock, Name("relay-1"))
         self.views = Views(
             bus=bus,
             clock=clock,
             limits=limits,
             states=self.states,
             outgoing=self.outgoing,
+            redemptions=self.redemptions,
             metrics=self.metrics,
+            media_path="/relay/v1/relays/relay-1/media",
             maximum=maximum,
         )
         self.camera = camera_state(clock.now_us())
@@ -223,6 +228,9 @@ class Stage:
         }
         return Ticket(**{**values, **changes})
 
+    def connection(self) -> RecordedConnection:
+        return RecordedConnection(self.clock)
+
     async def open(self, **changes: Any) -> tuple[View, RecordedConnection]:
         notices = RecordedConnection(self.clock)
         view = await self.views.open(self.ticket(**changes), notices)
@@ -280,16 +288,18 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(bus: Bus | None = None, limits: Limits = LIMITS) -> AsyncIterator[Stage]:
+async def staged(bus: Bus | None = None, limits: Limits = LIMITS, maximum: int = 100) -> AsyncIterator[Stage]:
     """A stage whose states have been read and are fresh."""
     clock = SteppedClock()
     bus = bus or EmbeddedBus(None, clock)
     await bus.start()
-    stage = Stage(bus, clock, limits)
+    stage = Stage(bus, clock, limits, maximum)
     tasks = {
         "cameras": stage.states.follow_cameras,
         "grants": stage.states.follow_grants,
         "records": stage.outgoing.run,
+        "used tickets": stage.redemptions.listen,
+        "used tickets, begin": stage.redemptions.make_heard,
     }
     async with background(tasks, clock):
         await stage.publish(stage.camera, stage.grant)

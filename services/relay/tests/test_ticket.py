@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from feedgate_kit.clock import MICROSECONDS
 from feedgate_kit.errors import BusError
 from feedgate_relay.reasons import Reason
-from feedgate_relay.ticket import Ticket, TicketError, UsedTickets, key_id, read_ticket
+from feedgate_relay.ticket import Ticket, TicketError, key_id, read_ticket
 from feedgate_relay.ticket_keys import LEAST_PAUSE_S, TicketKeys
 from services.relay.tests.scene import CAMERA_ID, OPERATOR, STREAM, SteppedClock, TicketOffice
 
@@ -77,17 +77,6 @@ def test_a_ticket_from_before_the_start_may_have_been_used_before_it() -> None:
     with pytest.raises(TicketError) as refused:
         read(OFFICE.ticket(issued_at_us=started_at_us + SKEW_US - 1), started_at_us=started_at_us)
     assert refused.value.reason == Reason.TICKET_BEFORE_START
-
-
-def test_used_tickets_are_remembered_until_they_could_not_be_used_any_more() -> None:
-    used, ticket = UsedTickets(), read(OFFICE.ticket())
-    used.use(ticket)
-    used.forget_expired(ticket.expires_at_us)
-    with pytest.raises(TicketError) as refused:
-        used.use(ticket)
-    assert refused.value.reason == Reason.TICKET_USED
-    used.forget_expired(ticket.expires_at_us + 600 * MICROSECONDS)
-    assert len(used) == 0
 
 
 class Source:

@@ -16,6 +16,9 @@ from feedgate_kit.errors import FeedgateError
 WithDatabase = Literal["registry", "access-policy", "audit"]
 """The services that keep a database; as `service_databases.PACKAGES` has them."""
 
+WithSettings = Literal["up", "registry", "access-policy", "ingest", "relay", "audit"]
+"""As `effective_settings.KINDS` has them."""
+
 app = typer.Typer(
     name="feedgate",
     no_args_is_help=True,
@@ -82,6 +85,36 @@ def migrate(
 
     asyncio.run(migrate_service(service, database_url, running_role))
     typer.echo(f"{service}: migrated")
+
+
+@app.command("check-settings")
+def check_settings(
+    service: Annotated[
+        WithSettings | None,
+        typer.Argument(help="Whose settings.", show_default="every one that something is set for"),
+    ] = None,
+) -> None:
+    """Print the settings a service would start with here, and refuse those that are dangerous together.
+
+    A line per setting, with where it came from: the environment, a file in FEEDGATE_SECRETS_DIR, or its
+    default. Secrets are shown as ********, addresses without user and password. A service refuses the same
+    at its start. Status 2 and a line each on standard error where something is unknown, not allowed or
+    dangerous.
+    """
+    from feedgate.effective_settings import configured, effective
+    from feedgate_kit.settings import SettingsError
+
+    wrong: list[str] = []
+    for name in [service] if service else configured():
+        try:
+            lines, dangerous = effective(name)
+        except SettingsError as error:
+            lines, dangerous = [], [str(error)]
+        for line in lines:
+            typer.echo(line)
+        wrong += dangerous
+    if wrong:
+        raise SettingsError("\n".join(wrong))
 
 
 @app.command("verify-audit")
@@ -190,6 +223,49 @@ def apply(
         )
     )
     for line in changes or ["nothing to change"]:
+        typer.echo(line)
+
+
+@app.command("stack-secrets")
+def stack_secrets(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Gets a folder per container.")],
+    origin: Annotated[str, typer.Option(envvar="PUBLIC_ORIGIN", metavar="URL", help="What browsers see.")],
+    issuers_file: Annotated[
+        Path, typer.Option(metavar="FILE", help="YAML list of issuers; ${PUBLIC_ORIGIN} is filled in.")
+    ],
+    agencies_file: Annotated[
+        Path, typer.Option(metavar="FILE", help="YAML list of agencies; ${PUBLIC_ORIGIN} is filled in.")
+    ],
+    pool: Annotated[str, typer.Option(envvar="POOL", help="Name of the ingest pool.")] = "site",
+    allowed_network: Annotated[
+        list[str] | None,
+        typer.Option(envvar="ALLOWED_NETWORKS", metavar="NETWORK", help="Where its cameras are; repeatable."),
+    ] = None,
+    postgres: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where PostgreSQL is.")
+    ] = "postgres:5432",
+    further_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST", help="A further name in every certificate; repeatable."),
+    ] = None,
+) -> None:
+    """Make the keys, passwords and certificates of a deployment of containers, and hand them out.
+
+    What was made before is kept, so it may run before each start; a certificate whose end is near is made
+    anew. Prints each file that is new or changed, never what it holds.
+    """
+    from feedgate.stack_secrets import Plan, make_stack_secrets
+
+    plan = Plan(
+        origin=origin,
+        issuers=issuers_file,
+        agencies=agencies_file,
+        pool=pool,
+        allowed_networks=allowed_network or (),
+        postgres=postgres,
+        further_hosts=further_host or (),
+    )
+    for line in make_stack_secrets(folder, plan) or ["nothing to change"]:
         typer.echo(line)
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -49,8 +50,9 @@ class UpSettings(ServiceSettings):
         return value
 
     def own_hosts(self) -> dict[str, str]:
-        """Both binds: the bus and the databases are this process's own files."""
+        """Both binds and what browsers see: the bus and the databases are this process's own files."""
         return {
+            self.setting_name("public_origin"): urlsplit(self.public_origin).hostname or "",
             self.setting_name("public_host"): self.public_host,
             self.setting_name("internal_host"): self.internal_host,
         }

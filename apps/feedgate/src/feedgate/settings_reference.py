@@ -8,29 +8,17 @@ from typing import Any, Final, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from feedgate.settings import UpSettings
-from feedgate_access_policy.settings import AccessPolicySettings
-from feedgate_audit.settings import AuditSettings
-from feedgate_ingest.settings import IngestSettings
+from feedgate.effective_settings import KINDS
 from feedgate_kit.settings import ServiceSettings
-from feedgate_registry.settings import RegistrySettings
-from feedgate_relay.settings import RelaySettings
-
-KINDS: Final[tuple[tuple[str, type[ServiceSettings]], ...]] = (
-    ("One box", UpSettings),
-    ("registry", RegistrySettings),
-    ("access-policy", AccessPolicySettings),
-    ("ingest", IngestSettings),
-    ("relay", RelaySettings),
-    ("audit", AuditSettings),
-)
 
 HEAD: Final = """\
 # Settings
 
 Environment variables, each the prefix of its service and a name: `FEEDGATE_REGISTRY_PUBLIC_PORT`. Any may instead be a
 file of that name in lower case in the folder that `FEEDGATE_SECRETS_DIR` names. A variable with a service's prefix that
-is no setting is an error. Made by `python -m feedgate.settings_reference`.
+is no setting is an error, and so are settings that are dangerous together. `feedgate check-settings SERVICE`
+prints what a service would start with here, where each value came from, and what is wrong.
+Made by `python -m feedgate.settings_reference`.
 """
 
 
@@ -42,7 +30,8 @@ def settings_reference() -> str:
         "With each service's prefix, `FEEDGATE_UP_` in one box.\n",
         *_table(ServiceSettings, ServiceSettings.model_fields),
     ]
-    for title, kind in KINDS:
+    for service, kind in KINDS.items():
+        title = "One box" if service == "up" else service
         own = {
             name: field
             for name, field in kind.model_fields.items()
@@ -63,7 +52,12 @@ def _row(name: str, field: FieldInfo | None) -> str:
     if field is None:
         return ""
     words = " ".join((field.description or "").split()).replace("|", "\\|")
-    return f"| `{name.upper()}` | {_default(field)} | {words} |"
+    return f"| `{name.upper()}` | {_default(field)}{_unit(name)} | {words} |"
+
+
+def _unit(name: str) -> str:
+    """Units are in names; a port or a count has none."""
+    return " s" if name.lower().endswith("_s") else ""
 
 
 def _default(field: FieldInfo) -> str:

@@ -12,6 +12,7 @@ from feedgate.data_folder import open_data_folder
 from feedgate.settings import UpSettings
 from feedgate_kit.agencies import Agency
 from feedgate_kit.clock import SystemClock
+from feedgate_kit.dangers import refuse_dangers
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.identity import IssuerConfig
 from feedgate_kit.listening import address_of, open_listener
@@ -34,6 +35,7 @@ def run_one_box(folder: Path) -> None:
         FeedgateError: settings, a port or the folder cannot be used; nothing was started.
     """
     settings = load_settings(UpSettings)
+    refuse_dangers(settings)
     issuers, agencies = settings.load_issuers(), settings.load_agencies()
     refuse_unbelieved(agencies, issuers)
     configure_logging(settings.log_level)
@@ -54,6 +56,7 @@ async def _run(
                 settings.public_listen,
                 settings.internal_listen,
                 shutdown_s=settings.shutdown_s,
+                internal_tls=settings.load_internal_tls(),
             )
 
 

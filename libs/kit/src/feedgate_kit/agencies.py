@@ -13,6 +13,10 @@ AgencyId = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?$
 """Lower-case letters, digits and hyphens, at most 48: it ends the name of the agency's topic."""
 
 
+Acr = Annotated[str, Field(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,120}$")]
+"""A value of the claim `acr`: printable ASCII without spaces, `"` and `\\`, so that it can stand in a challenge."""
+
+
 class AgenciesError(FeedgateError):
     """The list of agencies cannot be used."""
 
@@ -29,6 +33,9 @@ class Agency(BaseModel):
     """The legal pack it acts under, e.g. `AR-B`."""
     issuer: str = Field(min_length=1)
     """The OIDC issuer of its people."""
+    acr: tuple[Acr, ...] = ()
+    """How its people must have signed in to approve or to watch: one of these `acr` values of that issuer
+    (OIDC Core §2), e.g. `[mfa]`. Left out: any way it signs them in."""
 
 
 def load_agencies(path: Path) -> Mapping[str, Agency]:

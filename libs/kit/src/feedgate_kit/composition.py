@@ -22,6 +22,7 @@ from feedgate_kit.service import (
     WebSocketProtocol,
     health_routes,
     metrics_route,
+    wait_for_ever,
 )
 from feedgate_kit.telemetry import RequestTelemetry
 
@@ -44,6 +45,11 @@ class Composition:
     ws_protocol: WebSocketProtocol
     make_socket: MakeSocket
     services: tuple[Service, ...]
+
+    @staticmethod
+    async def until_unfit() -> None:
+        """Parts of one process cannot be unfit for one another."""
+        await wait_for_ever()
 
     def waiting_for(self) -> list[str]:
         """What each service waits for, as `registry: database`."""

@@ -6,7 +6,9 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from feedgate_kit.database import Database
-from feedgate_kit.migration import is_current
+from feedgate_kit.migration import refuse_newer, schema_of
+
+FIRST_ANSWER_S = 3.0
 
 logger = structlog.get_logger(__name__)
 
@@ -22,6 +24,20 @@ class DatabaseWatch:
         self.answers = False
         self.is_migrated = False
 
+    async def refuse_newer(self) -> None:
+        """At the start: do not run on a database that a later version has migrated.
+
+        One that does not answer now is waited for by `run`.
+
+        Raises:
+            NewerSchemaError: it is newer.
+        """
+        try:
+            async with asyncio.timeout(FIRST_ANSWER_S):
+                await refuse_newer(self.database, self.package)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            logger.warning("database does not answer", error=type(error).__name__)
+
     async def run(self) -> None:
         """Ask until cancelled."""
         while True:
@@ -31,10 +47,12 @@ class DatabaseWatch:
     async def ask(self) -> None:
         """Ask once."""
         try:
-            self.is_migrated = await is_current(self.database, self.package)
+            schema = await schema_of(self.database, self.package)
         except (SQLAlchemyError, OSError) as error:
             if self.answers:
                 logger.warning("database does not answer", error=type(error).__name__)
             self.answers = False
         else:
             self.answers = True
+            # A later version migrates beside those that run, and only adds to what they use.
+            self.is_migrated = schema == "current" or (schema == "newer" and self.is_migrated)

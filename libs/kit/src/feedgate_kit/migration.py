@@ -1,15 +1,23 @@
 """Alembic, run from the service's own package: `<package>/migrations`."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from alembic import command, context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData, text
 
 from feedgate_kit.database import Database
+from feedgate_kit.errors import FeedgateError
+
+Schema = Literal["older", "current", "newer"]
+
+
+class NewerSchemaError(FeedgateError):
+    """The database is at a revision this version does not know; nothing in it was changed."""
 
 
 def _config(package: str) -> Config:
@@ -21,7 +29,12 @@ def _config(package: str) -> Config:
 
 
 async def migrate(database: Database, package: str) -> None:
-    """Bring the database to the newest revision that `package` holds, in one transaction."""
+    """Bring the database to the newest revision that `package` holds, in one transaction.
+
+    Raises:
+        NewerSchemaError: it is beyond that.
+    """
+    await refuse_newer(database, package)
 
     def upgrade(connection: Connection) -> None:
         config = _config(package)
@@ -32,15 +45,39 @@ async def migrate(database: Database, package: str) -> None:
         await connection.run_sync(upgrade)
 
 
-async def is_current(database: Database, package: str) -> bool:
-    """Whether the database stands at the newest revision that `package` holds."""
-    head = ScriptDirectory.from_config(_config(package)).get_current_head()
+async def schema_of(database: Database, package: str) -> Schema:
+    """How the database stands to the newest revision that `package` holds; a revision it lacks is a newer one."""
+    seen, scripts = await _revision(database), ScriptDirectory.from_config(_config(package))
+    if seen == scripts.get_current_head():
+        return "current"
+    try:
+        scripts.get_revision(seen or "base")
+    except CommandError:
+        return "newer"
+    return "older"
 
+
+async def refuse_newer(database: Database, package: str) -> None:
+    """Leave a database alone that a later version has migrated.
+
+    Raises:
+        NewerSchemaError: says which revision was seen, and which is the newest here.
+    """
+    if await schema_of(database, package) == "newer":
+        head = ScriptDirectory.from_config(_config(package)).get_current_head()
+        raise NewerSchemaError(
+            f"the database is at revision `{await _revision(database)}`, which {package} does not know; allowed:"
+            f" at most `{head}`. Start the version that migrated it, or restore the database from before"
+            " (docs/guide/services.md)"
+        )
+
+
+async def _revision(database: Database) -> str | None:
     def revision(connection: Connection) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
     async with database.read() as connection:
-        return await connection.run_sync(revision) == head
+        return await connection.run_sync(revision)
 
 
 async def grant_running_rights(database: Database, role: str, rights: Sequence[str]) -> None:

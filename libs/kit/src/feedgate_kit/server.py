@@ -14,12 +14,16 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from feedgate_kit.dangers import refuse_dangers
 from feedgate_kit.errors import FeedgateError
+from feedgate_kit.http_protocol import HttpProtocol
 from feedgate_kit.listening import Address, Listen, address_of, open_listener
+from feedgate_kit.metrics import EVENT_LOOP, show_certificates
 from feedgate_kit.redaction import redact_text
-from feedgate_kit.service import Lifespan, MakeSocket, WebSocketProtocol
+from feedgate_kit.service import Lifespan, MakeSocket, Service, WebSocketProtocol
 from feedgate_kit.settings import ServiceSettings, load_settings
 from feedgate_kit.telemetry import configure_logging
+from feedgate_kit.trust import ServerCertificate, not_after
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -43,6 +47,8 @@ class Servable(Protocol):
     @property
     def on_stopping(self) -> Callable[[], None]: ...
     @property
+    def until_unfit(self) -> Callable[[], Coroutine[Any, Any, None]]: ...
+    @property
     def ws_protocol(self) -> WebSocketProtocol: ...
     @property
     def make_socket(self) -> MakeSocket: ...
@@ -58,7 +64,12 @@ class Addresses:
 
 @asynccontextmanager
 async def running(
-    service: Servable, public: Listen, internal: Listen, *, shutdown_s: float = 5.0
+    service: Servable,
+    public: Listen,
+    internal: Listen,
+    *,
+    shutdown_s: float = 5.0,
+    internal_tls: ServerCertificate | None = None,
 ) -> AsyncIterator[Addresses]:
     """Serve while the block runs.
 
@@ -70,6 +81,7 @@ async def running(
         public: where its public app listens.
         internal: where `/metrics` and `/internal` listen.
         shutdown_s: how long connections may take to end by themselves.
+        internal_tls: what the internal port proves itself with; without it, plain http.
 
     Raises:
         ListenError: a port is taken; nothing was started.
@@ -78,10 +90,10 @@ async def running(
         public_socket = sockets.enter_context(service.make_socket(public))
         internal_socket = sockets.enter_context(open_listener(internal))
         addresses = Addresses(address_of(public_socket), address_of(internal_socket))
-        async with service.lifespan():
+        async with service.lifespan(), _watched_event_loop():
             servers = [
                 Server(service.public_app, service.ws_protocol, shutdown_s),
-                Server(service.internal_app, "none", shutdown_s),
+                Server(service.internal_app, "none", shutdown_s, internal_tls),
             ]
             async with serving(servers, [public_socket, internal_socket]):
                 logger.info(
@@ -97,15 +109,40 @@ async def running(
                     service.on_stopping()
 
 
-async def serve(service: Servable, public: Listen, internal: Listen, *, shutdown_s: float = 5.0) -> None:
-    """Serve until SIGTERM or SIGINT, which also end a start under way; see `running`."""
+@asynccontextmanager
+async def _watched_event_loop() -> AsyncIterator[None]:
+    watching = asyncio.create_task(EVENT_LOOP.run(), name="event loop delay")
+    try:
+        yield
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+
+async def serve(
+    service: Servable,
+    public: Listen,
+    internal: Listen,
+    *,
+    shutdown_s: float = 5.0,
+    internal_tls: ServerCertificate | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, which also end a start under way; see `running`.
+
+    Raises:
+        FeedgateError: the service must not go on; it was ended as by a signal.
+    """
     with stop_signals() as stopped:
         started = asyncio.Event()
+        unfit = asyncio.create_task(service.until_unfit(), name=f"{service.name} fit")
 
         async def live() -> None:
-            async with running(service, public, internal, shutdown_s=shutdown_s):
+            async with running(service, public, internal, shutdown_s=shutdown_s, internal_tls=internal_tls):
                 started.set()
-                await stopped()
+                ended = asyncio.create_task(stopped())
+                await asyncio.wait({ended, unfit}, return_when=asyncio.FIRST_COMPLETED)
+                ended.cancel()
 
         life = asyncio.create_task(live(), name=f"life of {service.name}")
         signalled = asyncio.create_task(stopped(), name="stop signals")
@@ -113,7 +150,10 @@ async def serve(service: Servable, public: Listen, internal: Listen, *, shutdown
             await asyncio.wait({life, signalled}, return_when=asyncio.FIRST_COMPLETED)
             if started.is_set():
                 await life  # ends by itself: lifespans see an ordinary end, no cancellation
+            if unfit.done():
+                await unfit
         finally:
+            unfit.cancel()
             signalled.cancel()
             life.cancel()
             with suppress(asyncio.CancelledError):
@@ -136,6 +176,7 @@ def run(kind: type[S], build: Callable[[S], Servable]) -> int:
     """
     try:
         settings = load_settings(kind)
+        refuse_dangers(settings)
         configure_logging(settings.log_level)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve_built(settings, build))
@@ -150,8 +191,18 @@ def run(kind: type[S], build: Callable[[S], Servable]) -> int:
 
 
 async def _serve_built(settings: S, build: Callable[[S], Servable]) -> None:
+    service = build(settings)
+    if isinstance(service, Service):
+        show_certificates(
+            service.registry,
+            {name: not_after(file, name).timestamp() for name, file in settings.certificate_files().items()},
+        )
     await serve(
-        build(settings), settings.public_listen, settings.internal_listen, shutdown_s=settings.shutdown_s
+        service,
+        settings.public_listen,
+        settings.internal_listen,
+        shutdown_s=settings.shutdown_s,
+        internal_tls=settings.load_internal_tls(),
     )
 
 
@@ -184,10 +235,17 @@ def stop_signals() -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
 class Server(uvicorn.Server):
     """uvicorn without its hands on signals and lifespans, and with a moment at which it has started."""
 
-    def __init__(self, app: ASGIApp, ws_protocol: WebSocketProtocol, shutdown_s: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        ws_protocol: WebSocketProtocol,
+        shutdown_s: float,
+        tls: ServerCertificate | None = None,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
+                http=HttpProtocol,
                 ws=ws_protocol,
                 lifespan="off",
                 log_config=None,
@@ -197,6 +255,8 @@ class Server(uvicorn.Server):
                 ws_max_size=MAXIMUM_WEBSOCKET_MESSAGE_BYTES,
                 ws_per_message_deflate=False,  # video does not shrink, and a window per viewer is memory
                 timeout_graceful_shutdown=max(1, round(shutdown_s)),
+                ssl_certfile=None if tls is None else tls.certificate_file,
+                ssl_keyfile=None if tls is None else tls.key_file,
             )
         )
         self.accepting = asyncio.Event()

@@ -1,7 +1,8 @@
 """One service: its two faces, its life, and what it waits for."""
 
+import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -43,6 +44,11 @@ class Readiness:
         return [name for name, holds in self._conditions.items() if not holds()]
 
 
+async def wait_for_ever() -> None:
+    """Of a service that is fit as long as it runs."""
+    await asyncio.Event().wait()
+
+
 @asynccontextmanager
 async def no_lifespan() -> AsyncIterator[None]:
     """Of a service that keeps nothing open."""
@@ -66,7 +72,11 @@ class Service:
     readiness: Readiness = field(default_factory=Readiness)
     on_stopping: Callable[[], None] = lambda: None
     """Called once when the process was asked to stop, before its connections are closed."""
+    until_unfit: Callable[[], Coroutine[Any, Any, None]] = wait_for_ever
+    """Waits while the service runs; raises a `FeedgateError` when it must not go on, which ends the process."""
     ws_protocol: WebSocketProtocol = DEFAULT_WS_PROTOCOL
+    close_codes: Collection[int] = ()
+    """WebSocket close codes of its own, counted each by itself."""
     make_socket: MakeSocket = open_listener
     """Opens the public listening socket."""
 
@@ -74,7 +84,7 @@ class Service:
         for app in (self.public, self.internal):
             app.include_router(health_routes(self.readiness.waiting_for))
         self.internal.include_router(metrics_route({self.name: self.registry}))
-        metrics = HttpMetrics(self.registry)
+        metrics = HttpMetrics(self.registry, self.close_codes)
         for app in (self.public, self.internal):
             app.add_middleware(RequestTelemetry, metrics=metrics)
 

@@ -18,16 +18,21 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from feedgate_kit.agencies import Agency, load_agencies
+from feedgate_kit.clock import Clock
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.identity.issuers import IssuerConfig, load_issuers
 from feedgate_kit.identity.plain_http import refuse_plain_http
 from feedgate_kit.listening import Listen
 from feedgate_kit.problems import HIDDEN, is_secret_name
+from feedgate_kit.tokens import ClientCredentials, TokenSource
+from feedgate_kit.trust import ServerCertificate, Trust, load_server_certificate, load_trust
 
 S = TypeVar("S", bound="ServiceSettings")
 
 SECRETS_DIR_VARIABLE: Final = "FEEDGATE_SECRETS_DIR"
 MAXIMUM_SHOWN_CHARS: Final = 80
+NEAR: Final = 0.75
+"""How alike two names must be for one to be meant by the other: two letters swapped in six still are."""
 
 
 class SettingsError(FeedgateError):
@@ -54,7 +59,8 @@ class ServiceSettings(BaseSettings):
     """Of that user. Give it as a file. Without `KAFKA_CA_FILE` it goes to brokers on loopback alone."""
 
     database_url: SecretStr | None = None
-    """`postgresql+asyncpg://user:password@host/name`, or `sqlite+aiosqlite:///path` in one process.
+    """`postgresql+asyncpg://user:password@host/name`, or `sqlite+aiosqlite:///path` in one process. To another
+    host with `?ssl=verify-full`; `PGSSLROOTCERT` in the environment names the authority's file.
     Give it as a file: it holds a password. Services without a database leave it out."""
 
     public_host: str = "127.0.0.1"
@@ -78,11 +84,28 @@ class ServiceSettings(BaseSettings):
     agencies_file: Path | None = None
     """YAML list of the police agencies: id, name, jurisdiction, issuer."""
 
+    internal_certificate_file: Path | None = None
+    """PEM file with the certificate that the internal port shows, and its chain. Set, it speaks TLS alone."""
+
+    internal_key_file: Path | None = None
+    """Private key of that certificate, PEM, readable by this service only."""
+
+    private_hosts: tuple[str, ...] = ()
+    """Hosts on a network that nobody else is on, as a JSON list like `["kafka", "postgres"]`: the only ones off
+    loopback that may be spoken to without TLS. An address named here may also be bound by both ports."""
+
+    ca_file: Path | None = None
+    """PEM file of certificate authorities to believe beside the system's, for every `https` address this
+    service calls: issuers and other services. Left out: the system's alone."""
+
     skew_s: float = Field(default=0.5, ge=0, le=5)
     """How far two hosts' clocks may differ, in seconds. Alert below it; 0 only where all is one process."""
 
     shutdown_s: float = Field(default=5.0, ge=1, le=60)
-    """How long connections may take to end after SIGTERM, in seconds; less than the orchestrator waits."""
+    """How long connections may take to end after SIGTERM, in seconds.
+
+    Letting go of Kafka comes after it: at once where Kafka answers, some 20 s at most.
+    """
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """`INFO` writes a line per request; `DEBUG` also for health checks."""
@@ -145,6 +168,45 @@ class ServiceSettings(BaseSettings):
             )
         return load_agencies(self.agencies_file)
 
+    def load_trust(self) -> Trust:
+        """Whose certificates count for outgoing HTTPS.
+
+        Raises:
+            CertificateError: `ca_file` cannot be used.
+        """
+        return load_trust(self.ca_file, self.setting_name("ca_file"))
+
+    def load_internal_tls(self) -> ServerCertificate | None:
+        """What the internal port proves itself with; None where it speaks plain http.
+
+        Raises:
+            SettingsError: half of it is set.
+            CertificateError: it cannot be used.
+        """
+        certificate, key = self.internal_certificate_file, self.internal_key_file
+        if certificate is None and key is None:
+            return None
+        if certificate is None or key is None:
+            missing = "internal_key_file" if key is None else "internal_certificate_file"
+            raise SettingsError(
+                f"{self.setting_name(missing)} is not set; a certificate and its key go together"
+            )
+        return load_server_certificate(
+            certificate,
+            key,
+            self.setting_name("internal_certificate_file"),
+            self.setting_name("internal_key_file"),
+        )
+
+    def certificate_files(self) -> Mapping[str, Path]:
+        """The files of certificates that are set, by their setting without the service's prefix."""
+        names = ("ca_file", "kafka_ca_file", "internal_certificate_file")
+        return {name.upper(): getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def called_urls(self) -> Mapping[str, str]:
+        """The addresses that this service calls with a token or a secret, by their setting."""
+        return {}
+
     def require_database_url(self) -> str:
         """The database's address, password included.
 
@@ -158,8 +220,10 @@ class ServiceSettings(BaseSettings):
         return self.database_url.get_secret_value()
 
     def own_hosts(self) -> Mapping[str, str]:
-        """Every host this service binds or talks to, by its setting."""
+        """Every host this service binds, talks to or is seen at, by its setting."""
         hosts = {
+            self.setting_name("public_origin"): urlsplit(self.public_origin).hostname or "",
+            **{name: urlsplit(url).hostname or "" for name, url in self.called_urls().items() if url},
             self.setting_name("public_host"): self.public_host,
             self.setting_name("internal_host"): self.internal_host,
         }
@@ -180,6 +244,37 @@ class ServiceSettings(BaseSettings):
             getattr(self, f"{face}_port"),
             self.setting_name(f"{face}_host"),
             self.setting_name(f"{face}_port"),
+        )
+
+
+class CallerSettings(ServiceSettings):
+    """Settings of a service that calls another's internal port, and so needs tokens of its own."""
+
+    token_url: str = ""
+    """Token endpoint of the issuer that speaks for services."""
+
+    client_id: str = ""
+    """This service's name at that issuer."""
+
+    client_secret: SecretStr | None = None
+    """Its secret there. Give it as a file."""
+
+    def called_urls(self) -> Mapping[str, str]:
+        return {self.setting_name("token_url"): self.token_url}
+
+    def load_token_source(self, clock: Clock, trust: Trust) -> TokenSource:
+        """This service's own tokens; none is asked for yet.
+
+        Raises:
+            SettingsError: the endpoint or the secret is not set.
+        """
+        if not self.token_url or self.client_secret is None:
+            missing = "client_secret" if self.token_url else "token_url"
+            raise SettingsError(
+                f"{self.setting_name(missing)} is not set; other services are called with a token"
+            )
+        return ClientCredentials(
+            self.token_url, self.client_id, self.client_secret.get_secret_value(), clock, trust=trust
         )
 
 
@@ -208,13 +303,16 @@ def load_settings(kind: type[S]) -> S:
 
 def _unknown(kind: type[ServiceSettings], environment: Mapping[str, str]) -> list[str]:
     """A line per variable that has the service's prefix and is no setting: a typo would else be a default."""
-    known = {kind.setting_name(field) for field in kind.model_fields}
     prefix = kind.setting_name("")
+    known = {kind.setting_name(field).removeprefix(prefix): field for field in kind.model_fields}
     lines = []
     for variable in sorted(environment):
-        if variable.upper().startswith(prefix) and variable.upper() not in known:
-            near = difflib.get_close_matches(variable.upper(), known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; settings are {', '.join(sorted(known))}"
+        name = variable.upper().removeprefix(prefix)
+        if variable.upper().startswith(prefix) and name not in known:
+            # Without the prefix, which all have in common and which would make everything alike.
+            near = difflib.get_close_matches(name, known, n=1, cutoff=NEAR)
+            settings = ", ".join(sorted(prefix + other for other in known))
+            hint = f"; did you mean {prefix}{near[0]}?" if near else f"; settings are {settings}"
             lines.append(f"{variable} is no setting of this service{hint}")
     return lines
 

@@ -14,6 +14,7 @@ from feedgate_kit.identity.issuers import IssuerConfig
 from feedgate_kit.identity.plain_http import is_loopback
 from feedgate_kit.identity.principal import Realm
 from feedgate_kit.ids import new_id
+from feedgate_kit.trust import SYSTEM_TRUST, Trust
 
 TokenSource = Callable[[], Awaitable[str]]
 """Gives an access token that is valid now; may be asked for every request."""
@@ -37,6 +38,7 @@ class TokenEndpoint:
         form: Mapping[str, str],
         clock: Clock,
         *,
+        trust: Trust = SYSTEM_TRUST,
         transport: httpx.AsyncBaseTransport | None = None,
         timeout_s: float = 5.0,
     ) -> None:
@@ -46,12 +48,14 @@ class TokenEndpoint:
             token_url: where tokens are given.
             form: the grant, with its secret.
             clock: only its monotonic time is used.
+            trust: whose certificates count.
             transport: how to reach the issuer, where not over the network.
             timeout_s: how long it may take to answer.
         """
         self._token_url = token_url
         self._form = dict(form)
         self._clock = clock
+        self._trust = trust
         self._transport = transport
         self._timeout_s = timeout_s
         self._token = ""
@@ -76,7 +80,10 @@ class TokenEndpoint:
         through_proxy = not is_loopback(httpx.URL(self._token_url).host)
         try:
             async with httpx.AsyncClient(
-                transport=self._transport, timeout=self._timeout_s, trust_env=through_proxy
+                verify=self._trust,
+                transport=self._transport,
+                timeout=self._timeout_s,
+                trust_env=through_proxy,
             ) as client:
                 response = await client.post(
                     self._token_url, data=self._form, headers={"accept": "application/json"}
@@ -108,12 +115,14 @@ class ClientCredentials(TokenEndpoint):
         client_secret: str,
         clock: Clock,
         *,
+        trust: Trust = SYSTEM_TRUST,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         super().__init__(
             token_url,
             {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret},
             clock,
+            trust=trust,
             transport=transport,
         )
 

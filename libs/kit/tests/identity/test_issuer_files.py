@@ -15,6 +15,7 @@ from feedgate_kit.identity import (
 WHOLE = """
 - issuer: https://login.example/realms/owners
   realm: owners
+  audience: feedgate
 - issuer: https://login.example/realms/metro
   realm: agency
   agency: metro-police
@@ -42,6 +43,11 @@ def test_a_file_names_each_issuer_once(tmp_path: Path) -> None:
         ("- !!python/object:os.system {}", "cannot be read"),
         (WHOLE + "- 5", "entry 3"),
         (WHOLE + WHOLE, "named twice"),
+        (
+            "- {issuer: 'https://login.example', realm: owners}",
+            "entry 1: `audience` is missing; allowed: what the realm writes into `aud`",
+        ),
+        ("- {issuer: 'https://login.example', realm: owners, audience: ''}", "entry 1, `audience`"),
         ("- {issuer: 'https://login.example', realm: police}", "entry 1, `realm`"),
         ("- {issuer: 'https://login.example', realm: owners, algorithms: [HS256]}", "`algorithms`"),
         ("- {issuer: 'https://login.example', realm: owners, algorithm: RS256}", "`algorithm`"),

@@ -21,7 +21,7 @@ def build(settings: AccessPolicySettings) -> Service:
     ports = AccessPolicyPorts(
         bus=KafkaBus(kafka_settings(settings), clock, service="access-policy"),
         database=Database(settings.require_database_url()),
-        verifier=TokenVerifier(settings.load_issuers(), clock),
+        verifier=TokenVerifier(settings.load_issuers(), clock, trust=settings.load_trust()),
         agencies=settings.load_agencies(),
         ticket_keys=load_ticket_keys([settings.ticket_key_file, *settings.more_ticket_key_files]),
         clock=clock,

@@ -65,6 +65,14 @@ class CameraAnswer(ApiModel):
     authorisations: list[str]
 
 
+class NearbyCamerasAnswer(ApiModel):
+    """The nearest cameras around an incident."""
+
+    items: list[CameraAnswer]
+    left_out: int
+    """How many more share within the radius, all farther away; ask with a smaller one."""
+
+
 def camera_answer(near: NearbyCamera, agency: str, now_us: int) -> CameraAnswer:
     terms = near.camera.terms_for(agency, now_us)
     return CameraAnswer(
@@ -408,7 +416,6 @@ class TicketAnswer(ApiModel):
     view_until: Moment
     stream: str
     notices_url: str
-    media_url: str
 
 
 def ticket_answer(signed: SignedTicket) -> TicketAnswer:
@@ -418,5 +425,4 @@ def ticket_answer(signed: SignedTicket) -> TicketAnswer:
         view_until=to_datetime(signed.ticket.view_until_us),
         stream=signed.ticket.stream,
         notices_url="/relay/v1/notices",
-        media_url="/relay/v1/media",
     )

@@ -13,12 +13,13 @@ import cedarpy
 from feedgate_access_policy.camera import Terms
 from feedgate_access_policy.evidence import is_document, is_evidence
 from feedgate_access_policy.jurisdiction import Jurisdiction, Law
-from feedgate_access_policy.question import NamedBasis, Person, Question
+from feedgate_access_policy.question import Login, NamedBasis, Person, Question
 from feedgate_contracts.schedule import ScheduleError, opens_within
 
 POLICY_ERROR = "policy_error"
 NOT_PERMITTED = "not_permitted"
 STATE_NOT_FRESH = "state_not_fresh"
+LOGIN_TOO_WEAK = "login_too_weak"
 _GRANT_CLOSED = "grant_closed"
 _LONGEST_ERROR = 500
 
@@ -48,6 +49,7 @@ class Decision:
     errors: tuple[str, ...]
     missing_evidence: tuple[MissingEvidence, ...]
     refused_bases: tuple[RefusedBasis, ...]
+    weak_login: Login | None  # that was not enough
     policy_version: str
     # What a grant from this answer would last from and until.
     opens_at_us: int
@@ -90,6 +92,7 @@ def decide(question: Question, law: Law) -> Decision:
         errors=errors,
         missing_evidence=missing,
         refused_bases=_refused(sorted_bases, without_live),
+        weak_login=question.login if LOGIN_TOO_WEAK in reasons else None,
         policy_version=jurisdiction.version,
         opens_at_us=opens_at_us,
         not_after_us=not_after_us,
@@ -170,6 +173,8 @@ def _facts(
     facts: dict[str, Any] = {
         "now_us": question.now_us,
         "cameras_fresh": question.cameras_fresh,
+        "acr": question.login.acr,
+        "accepted_acr": sorted(question.login.accepted),
         "agency": request.requester.agency,
         "requester": _reference(request.requester.pseudonym),
         "purpose": request.purpose,

@@ -9,7 +9,14 @@ from feedgate_access_policy.decision import Decision, decide
 from feedgate_access_policy.geography import distance_m, public_place
 from feedgate_access_policy.grant import Grant
 from feedgate_access_policy.jurisdiction import Law
-from feedgate_access_policy.question import AccessRequest, Action, Person, Question
+from feedgate_access_policy.question import (
+    NOBODY_SIGNED_IN,
+    AccessRequest,
+    Action,
+    Login,
+    Person,
+    Question,
+)
 from feedgate_kit.ids import new_id
 
 
@@ -24,6 +31,7 @@ class Answer:
     camera_id: str
     camera: Camera | None
     terms: Terms | None  # that the decision rests on
+    login: Login
     decision: Decision  # the truth, for the record
     told: Decision  # what the asker's agency may know of it
     decided_at_us: int
@@ -50,6 +58,7 @@ class DecisionPoint:
         *,
         now_us: int,
         grant: Grant | None = None,
+        login: Login = NOBODY_SIGNED_IN,
     ) -> Answer:
         """The answer about one camera of a request.
 
@@ -74,6 +83,7 @@ class DecisionPoint:
                 distance_m=_distance_m(camera, asked),
                 cameras_fresh=fresh,
                 now_us=now_us,
+                login=login,
             )
             return decide(question, self.law)
 
@@ -91,6 +101,7 @@ class DecisionPoint:
             camera_id=camera_id,
             camera=camera,
             terms=terms,
+            login=login,
             decision=decision,
             told=told,
             decided_at_us=now_us,

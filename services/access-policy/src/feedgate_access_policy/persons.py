@@ -1,9 +1,12 @@
 """The people of the agencies, under their pseudonyms."""
 
+from collections.abc import Mapping
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from feedgate_access_policy.adapters import people
-from feedgate_access_policy.question import Person
+from feedgate_access_policy.question import Login, Person
+from feedgate_kit.agencies import Agency
 from feedgate_kit.identity import Principal, operator_pseudonym
 
 
@@ -23,3 +26,9 @@ class Persons:
         person = self.known_as(principal)
         await people.remember(connection, person.pseudonym, principal, now_us)
         return person
+
+
+def login_of(principal: Principal, agencies: Mapping[str, Agency]) -> Login:
+    """How the bearer of a token signed in, held against what their agency's entry asks for."""
+    agency = agencies.get(principal.agency or "")
+    return Login(principal.acr or "", frozenset() if agency is None else frozenset(agency.acr))

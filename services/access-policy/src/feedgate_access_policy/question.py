@@ -61,6 +61,18 @@ class GrantInForce:
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """How strongly somebody signed in, and what their agency takes for strong enough."""
+
+    acr: str = ""  # in their issuer's words (OIDC Core §2); empty: it says nothing, or nobody signed in
+    accepted: frozenset[str] = frozenset()  # empty: any
+
+
+NOBODY_SIGNED_IN = Login()
+"""Of a question that the service asks by itself."""
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """One question about one camera, with every fact its answer may depend on."""
 
@@ -74,3 +86,4 @@ class Question:
     distance_m: int  # from the incident, by the place the agency may know
     cameras_fresh: bool
     now_us: int
+    login: Login = NOBODY_SIGNED_IN

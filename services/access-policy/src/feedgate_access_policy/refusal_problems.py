@@ -16,12 +16,15 @@ from feedgate_access_policy.refusals import (
     NotPendingError,
     UnexpectedEvidenceError,
 )
+from feedgate_kit.bus.ports import TooLargeError
+from feedgate_kit.identity.bearer import CHALLENGE
 from feedgate_kit.problems import ErrorTable, Problem
 
 ERRORS: Final[ErrorTable] = {
     NotFoundError: (404, "not-found"),
     NotPendingError: (409, "request-not-pending"),
     PseudonymTakenError: (409, "pseudonym-taken"),
+    TooLargeError: (409, "record-too-large"),
 }
 
 
@@ -65,8 +68,21 @@ def access_denied(error: AccessDeniedError) -> Problem:
     }
     if STATE_NOT_FRESH in decision["reasons"]:
         return _not_fresh(**members)
-    named = ", ".join(decision["reasons"])
-    return Problem(403, "access-denied", detail=f"the decision is on file; it says: {named}", **members)
+    detail = f"the decision is on file; it says: {', '.join(decision['reasons'])}"
+    weak = next((answer.told.weak_login for answer in error.answers if answer.told.weak_login), None)
+    if weak is None:
+        return Problem(403, "access-denied", detail=detail, **members)
+    needed = sorted(weak.accepted)
+    # RFC 9470 §3: what the client has to ask the issuer for.
+    challenge = f'{CHALLENGE}, error="insufficient_user_authentication", acr_values="{" ".join(needed)}"'
+    return Problem(
+        403,
+        "access-denied",
+        detail=f"{detail}. Signed in as `{weak.acr}`; needed: {' or '.join(f'`{acr}`' for acr in needed)}",
+        headers={"WWW-Authenticate": challenge},
+        login={"seen": weak.acr, "needed": needed},
+        **members,
+    )
 
 
 def unexpected_evidence(error: UnexpectedEvidenceError) -> Problem:

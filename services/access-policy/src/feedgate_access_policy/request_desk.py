@@ -11,7 +11,7 @@ from feedgate_access_policy.decision_point import Answer, DecisionPoint
 from feedgate_access_policy.filed_request import FiledRequest
 from feedgate_access_policy.grant import Grant
 from feedgate_access_policy.metrics import AccessPolicyMetrics
-from feedgate_access_policy.persons import Persons
+from feedgate_access_policy.persons import Persons, login_of
 from feedgate_access_policy.question import AccessRequest, NamedBasis, Person
 from feedgate_access_policy.refusals import (
     AccessDeniedError,
@@ -94,8 +94,9 @@ class RequestDesk:
             now_us = self.clock.now_us()
             person = await self.persons.enter(connection, principal, now_us)
             asked = await self._asked(connection, person, asking)
+            login = login_of(principal, self.agencies)
             answers = [
-                self.point.ask("request", person, camera_id, asked, now_us=now_us)
+                self.point.ask("request", person, camera_id, asked, now_us=now_us, login=login)
                 for camera_id in asking.camera_ids
             ]
             permitted = all(answer.decision.permitted for answer in answers)
@@ -131,8 +132,9 @@ class RequestDesk:
             now_us = self.clock.now_us()
             person = await self.persons.enter(connection, principal, now_us)
             request = await self._pending(connection, person, request_id)
+            login = login_of(principal, self.agencies)
             answers = [
-                self.point.ask("approve", person, camera_id, request.asked, now_us=now_us)
+                self.point.ask("approve", person, camera_id, request.asked, now_us=now_us, login=login)
                 for camera_id in request.camera_ids
             ]
             permitted = all(answer.decision.permitted for answer in answers)

@@ -20,7 +20,7 @@ def build(settings: AuditSettings) -> Service:
     ports = AuditPorts(
         bus=KafkaBus(kafka_settings(settings), clock, service="audit"),
         database=Database(settings.require_database_url()),
-        verifier=TokenVerifier(settings.load_issuers(), clock),
+        verifier=TokenVerifier(settings.load_issuers(), clock, trust=settings.load_trust()),
         clock=clock,
     )
     service = create_app(settings, ports)

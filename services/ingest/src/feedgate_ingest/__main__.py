@@ -9,9 +9,7 @@ from feedgate_kit.clock import SystemClock
 from feedgate_kit.identity import TokenVerifier
 from feedgate_kit.server import run
 from feedgate_kit.service import Service
-from feedgate_kit.settings import SettingsError
 from feedgate_kit.standalone import owning
-from feedgate_kit.tokens import ClientCredentials
 
 
 def build(settings: IngestSettings) -> Service:
@@ -20,19 +18,14 @@ def build(settings: IngestSettings) -> Service:
     Raises:
         SettingsError: what it logs in with is not set.
     """
-    if not settings.token_url or settings.client_secret is None:
-        missing = "client_secret" if settings.token_url else "token_url"
-        raise SettingsError(f"{settings.setting_name(missing)} is not set; sources are fetched with a token")
     clock = SystemClock()
     bus = KafkaBus(
-        # One worker per pool: back under its name in time, it keeps its partitions.
-        kafka_settings(settings, member=f"ingest-{settings.pool}"),
+        # Back under its name in time, a worker keeps its cameras.
+        kafka_settings(settings, member=settings.worker_id),
         clock,
         service="ingest",
     )
-    token = ClientCredentials(
-        settings.token_url, settings.client_id, settings.client_secret.get_secret_value(), clock
-    )
+    token = settings.load_token_source(clock, settings.load_trust())
     service = create_app(settings, system_ports(settings, bus, clock, token))
     return owning(service, bus=bus, verifier=TokenVerifier([], clock))  # nobody logs in here
 

@@ -14,10 +14,10 @@ from feedgate_contracts.camera.v1.camera_pb2 import CameraState
 from feedgate_ingest.adapters.beating import beating
 from feedgate_ingest.adapters.pyav_camera import PyAvCamera, PyAvTimeouts
 from feedgate_ingest.adapters.registry_vault import RegistryVault
-from feedgate_ingest.adapters.system_resolver import SystemResolver
 from feedgate_ingest.adapters.wire import decode_demand, state_record, state_version, taken_back, unit_record
 from feedgate_ingest.arrival import Pulse
 from feedgate_ingest.board import Board
+from feedgate_ingest.demand import DEMAND_LASTS_S
 from feedgate_ingest.erasure import Erasures
 from feedgate_ingest.metrics import IngestMetrics
 from feedgate_ingest.outlet import Outlet
@@ -26,10 +26,11 @@ from feedgate_ingest.session import Session, SessionTools
 from feedgate_ingest.settings import IngestSettings
 from feedgate_ingest.worker import Worker
 from feedgate_kit.bus.events import handle_events
-from feedgate_kit.bus.ports import Bus
+from feedgate_kit.bus.ports import Bus, Tenure
 from feedgate_kit.clock import MICROSECONDS, Clock
 from feedgate_kit.errors import BusError
 from feedgate_kit.identity import TokenVerifier
+from feedgate_kit.resolver import SystemResolver
 from feedgate_kit.service import Readiness, Service, create_internal_app, create_public_app
 from feedgate_kit.state_copy import StateCopy, follow_state, protobuf_decoder
 from feedgate_kit.supervise import background
@@ -37,9 +38,9 @@ from feedgate_kit.tokens import TokenSource
 from feedgate_kit.topics import ACCESS_UNITS, CAMERA_STATE, DEMAND_EVENTS, FEED_STATE, dead_letters
 
 NAME = "ingest"
-GENERATION = 1
-"""Of the pool's consumer group: a pool has one worker, so only the camera's record tells epochs apart."""
 LAST_WORDS_S = 2.0
+REPEATED_WITHIN_S = 2.0
+"""Relays repeat their demand so often: of what is demanded, a worker has said something of its own by then."""
 
 logger = structlog.get_logger(__name__)
 
@@ -70,7 +71,7 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
         board=board,
         metrics=metrics,
         clock=clock,
-        generation=GENERATION,
+        generation=lambda: worker.share.generation,
     )
     worker = Worker(
         pool=settings.pool,
@@ -81,7 +82,9 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
         clock=clock,
         skew_us=skew_us,
     )
-    metrics.observe_camera_state(lambda: _age_s(worker.cameras), lambda: worker.cameras.unreadable)
+    metrics.observe_camera_state(
+        lambda: _age_s(worker.cameras), lambda: _offset_s(worker.cameras), lambda: worker.cameras.unreadable
+    )
 
     async def follow_cameras() -> None:
         # Until the new copy has read all there is, the old one counts for as long as it is fresh.
@@ -102,23 +105,37 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
             demands_set_aside,
             clock,
             topic=DEMAND_EVENTS,
+            tenure=Tenure(worker, DEMAND_LASTS_S),
+            on_dead_letter=metrics.dead_letters.inc,
         )
 
-    async def tell() -> None:
-        await board.recall(partial(taken_back, worker_id=settings.worker_id, clock=clock), state_version)
-        await board.run()
+    async def take_back() -> None:
+        # What a worker that died said of a stream stands until the next one that has it says otherwise.
+        while True:
+            await worker.was_given.wait()
+            worker.was_given.clear()
+            await asyncio.sleep(REPEATED_WITHIN_S)
+            while not worker.cameras.is_fresh(skew_us=skew_us):  # noqa: ASYNC110 - freshness is asked, never told
+                await asyncio.sleep(REPEATED_WITHIN_S)
+            try:
+                await board.recall(partial(taken_back, is_ours=worker.owns, clock=clock), state_version)
+            except BusError:
+                worker.was_given.set()
+                raise
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         tasks = {
             "follow cameras": follow_cameras,
             "follow demand": follow_demand,
-            "tell feed states": tell,
-            "keep streams connected": worker.run,
+            "tell feed states": board.run,
+            "take back feed states": take_back,
             "erase stopped streams": erasures.run,
         }
         with beating(ports.pulse):
-            async with background(tasks, clock):
+            # The worker ends first: cameras are hung up before their group is left.
+            last_to_end = background(tasks, clock)
+            async with last_to_end, background({"keep streams connected": worker.run}, clock):
                 yield
             await _send_last_words(board)
 
@@ -164,6 +181,7 @@ def system_ports(
             token,
             pool=settings.pool,
             key_id=pool_key.key_id,
+            trust=settings.load_trust(),
             transport=registry_transport,
         ),
         resolver=SystemResolver(),
@@ -188,3 +206,7 @@ def _empty_copy(clock: Clock) -> StateCopy[CameraState]:
 def _age_s(cameras: StateCopy[CameraState]) -> float:
     age_us = cameras.age_us()
     return math.inf if age_us is None else age_us / MICROSECONDS
+
+
+def _offset_s(cameras: StateCopy[CameraState]) -> float:
+    return math.nan if cameras.offset_us is None else cameras.offset_us / MICROSECONDS

@@ -49,23 +49,27 @@ class Board:
         self._count()
         self._has_news.set()
 
-    def said(self, stream: str) -> FeedState | None:
-        return self._said.get(stream)
-
     def forget(self, streams: Iterable[str]) -> None:
         """Nobody asks about these any more."""
         for stream in streams:
             self._said.pop(stream, None)
         self._count()
 
+    def leave(self, streams: Iterable[str]) -> None:
+        """These are others' to speak of: not even what waits to be sent is said."""
+        for stream in streams:
+            self._unsent.pop(stream, None)
+            self._said.pop(stream, None)
+        self._count()
+
     async def recall(
         self, read: Callable[[Record], FeedState | None], floor: Callable[[Record], int]
     ) -> None:
-        """Read what was said before this start, and take back what is no longer so.
+        """Read what was said before, here or by others, and take back what is no longer so.
 
         Args:
             read: what is to be said now in place of a record, None to leave it.
-            floor: the version of a record, which those of this start must exceed.
+            floor: the version of a record, which later ones must exceed.
         """
         reader = await self._log.open_reader()
         try:

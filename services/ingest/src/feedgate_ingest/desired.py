@@ -20,7 +20,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """Every demanded stream of this pool is in exactly one of the two."""
+    """Every demanded stream of this worker is in exactly one of the two."""
 
     connected: dict[str, Target] = field(default_factory=dict)
     withheld: dict[str, Reason] = field(default_factory=dict)
@@ -29,6 +29,7 @@ class Desired:
 def desired(
     demanded: Iterable[str],
     camera: Callable[[str], CameraState | None],
+    covers: Callable[[str], bool],
     *,
     is_fresh: bool,
     pool: str,
@@ -38,14 +39,18 @@ def desired(
     Args:
         demanded: names of streams some relay has an open view of.
         camera: the record in force of a camera, None where there is none or it is unreadable.
+        covers: whether a camera is this worker's among those of its pool. Streams of the others appear
+            nowhere in the answer.
         is_fresh: whether those records can be relied on now.
-        pool: this worker's. Streams of other pools appear nowhere in the answer.
+        pool: this worker's. Nor do streams of other pools.
     """
     answer = Desired()
     for name in demanded:
         try:
             stream = Stream.parse(name)
         except StreamNameError:
+            continue
+        if not covers(stream.camera_id):
             continue
         state = camera(stream.camera_id)
         # A camera moved elsewhere is another worker's to speak of.

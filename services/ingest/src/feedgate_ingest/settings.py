@@ -1,22 +1,23 @@
 """Every setting of ingest. Environment variables begin with `FEEDGATE_INGEST_`."""
 
 import socket
+from collections.abc import Mapping
 
 from pydantic import Field, SecretStr, field_validator
 
 from feedgate_ingest.source import PoolKey
 from feedgate_kit.addresses import Network, parse_networks
 from feedgate_kit.sealing import SealingError, key_id_of, read_private_key
-from feedgate_kit.settings import ServiceSettings, SettingsError, settings_of
+from feedgate_kit.settings import CallerSettings, SettingsError, settings_of
 
 
-class IngestSettings(ServiceSettings):
+class IngestSettings(CallerSettings):
     """Those all services share, and what only ingest needs."""
 
     model_config = settings_of("ingest")
 
     pool: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
-    """The pool whose cameras this worker pulls, as registry's pools file names it. One worker per pool."""
+    """The pool whose cameras this worker pulls, as registry's pools file names it. Its workers share them."""
 
     pool_private_key: SecretStr | None = None
     """The pool's private key, base64 of 32 bytes; registry has the public half. Give it as a file."""
@@ -24,20 +25,15 @@ class IngestSettings(ServiceSettings):
     pool_key_id: str = ""
     """Name of that key in registry's pools file; left out, the one that is made from the key itself."""
 
-    worker_id: str = Field(default_factory=socket.gethostname, min_length=1, max_length=120)
-    """Who speaks in feed states. Keep it over restarts: a worker takes back its own last words."""
+    worker_id: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,120}$")
+    """This worker among those of its pool, and no other's. Keep it over restarts: a worker that is back
+    under its name within 4 s keeps its cameras, and one with a new name waits until the old one has timed out."""
 
     registry_url: str = "http://127.0.0.1:8081"
     """Registry's internal port, where sealed sources are fetched at connect."""
 
-    token_url: str = ""
-    """Token endpoint of the issuer that speaks for services."""
-
     client_id: str = "ingest"
     """This service's name at that issuer; its tokens hold the role `ingest`."""
-
-    client_secret: SecretStr | None = None
-    """Its secret there. Give it as a file."""
 
     own_networks: list[str] = Field(default_factory=list)
     """Networks where this system itself lives, as a JSON list; no camera is pulled from them."""
@@ -56,6 +52,9 @@ class IngestSettings(ServiceSettings):
     def _are_networks(cls, networks: list[str]) -> list[str]:
         parse_networks(networks)
         return networks
+
+    def called_urls(self) -> Mapping[str, str]:
+        return {**super().called_urls(), self.setting_name("registry_url"): self.registry_url}
 
     def load_own_networks(self) -> tuple[Network, ...]:
         return parse_networks(self.own_networks)

@@ -14,11 +14,12 @@ from feedgate_ingest.feed_state import idle
 from feedgate_ingest.pauses import Attempts, PausePlan
 from feedgate_ingest.reasons import Reason
 from feedgate_ingest.session import Session
+from feedgate_kit.bus.ports import Share
 from feedgate_kit.clock import Clock
 from feedgate_kit.state_copy import StateCopy
 
 TICK_S = 0.25
-"""How late an ending of demand or freshness may be noticed; everything else is noticed at once."""
+"""How late an ending of demand, freshness or membership may be noticed; everything else is noticed at once."""
 
 PAST_COUNTS_S = 600.0
 """How long failed attempts are remembered of a stream that nobody demands."""
@@ -42,8 +43,21 @@ class _Past:
     is_erased: bool = False  # from the bus, or about to be
 
 
+class NoShare:
+    """What a worker has before its group has given it anything."""
+
+    generation = 0
+
+    def covers(self, key: str) -> bool:
+        del key
+        return False
+
+
 class Worker:
-    """One member of a pool's consumer group."""
+    """One member of a pool's consumer group; a `Holder`.
+
+    Of streams that are another member's it says nothing: that one does.
+    """
 
     def __init__(
         self,
@@ -72,6 +86,9 @@ class Worker:
         self.pool = pool
         self.cameras = cameras
         self.demand = DemandTable()
+        self.share: Share = NoShare()
+        self.was_given = asyncio.Event()
+        """Set at each new share, for whoever clears it."""
         self._new_session = new_session
         self._erase = erase
         self._board = board
@@ -83,11 +100,30 @@ class Worker:
         self._past: dict[str, _Past] = {}
         self._told: set[str] = set()
         self._nudged = asyncio.Event()
+        self._is_over = False
 
     @property
     def connected(self) -> Mapping[str, Target]:
         """The streams that have a session."""
         return {name: kept.session.target for name, kept in self._kept.items()}
+
+    def has(self, stream: str) -> bool:
+        """Whether a stream is this worker's to connect and to speak of."""
+        return self.share.covers(Stream.parse(stream).camera_id)
+
+    def owns(self, stream: str) -> bool:
+        """Whether it is surely this worker's: the topics of feed states are every pool's."""
+        state = self.cameras.get(Stream.parse(stream).camera_id)
+        return state is not None and state.ingest_pool == self.pool and self.has(stream)
+
+    async def hold(self, share: Share) -> None:
+        """Hang up what is no longer ours, and return when those connections are closed."""
+        self.share = share
+        self.settle()
+        self.was_given.set()
+        closing = [task for name, task in self._ending.items() if not self.has(name)]
+        if closing:
+            await asyncio.wait(closing)  # which leaves them be if this call is cancelled
 
     async def take_demand(self, message: StreamDemanded) -> None:
         """A relay spoke."""
@@ -123,12 +159,15 @@ class Worker:
 
     def settle(self) -> None:
         """Begin and end sessions until they are those desired now."""
+        if self._is_over:
+            return
         now_s = self._clock.monotonic_s()
         self.demand.forget_old(now_s)
         demanded = self.demand.streams(now_s)
         wish = desired(
             demanded,
             self.cameras.get,
+            self.share.covers,
             is_fresh=self.cameras.is_fresh(skew_us=self._skew_us),
             pool=self.pool,
         )
@@ -146,12 +185,13 @@ class Worker:
         self._forget_past(now_s)
 
     async def close(self) -> None:
-        """Hang up everywhere, and return when every connection is closed."""
+        """Hang up everywhere for good, and return when every connection is closed."""
+        self._is_over = True
         streams = list(self._kept)
         for name in streams:
             self._hang_up(name)
         await asyncio.gather(*self._ending.values(), return_exceptions=True)
-        for name in streams:
+        for name in filter(self.has, streams):
             self._board.say(idle(name, Reason.WORKER_ENDED, self._clock.now_us()))
 
     def _begin(self, name: str, target: Target, now_s: float) -> None:
@@ -188,6 +228,9 @@ class Worker:
                 self._erase(name)
 
     def _tell_why_idle(self, demanded: Collection[str], withheld: Mapping[str, Reason]) -> None:
+        others = {name for name in self._told if not self.has(name)}
+        self._told -= others
+        self._board.leave(others)
         for name, reason in withheld.items():
             # A camera never heard of may be another pool's, and is not ours to speak of.
             if reason is not Reason.CAMERA_UNKNOWN or name in self._told:

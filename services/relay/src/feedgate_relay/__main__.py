@@ -15,13 +15,20 @@ from feedgate_relay.settings import RelaySettings
 
 
 def build(settings: RelaySettings) -> Service:
-    """The service with everything it uses."""
+    """The service with everything it uses.
+
+    Raises:
+        SettingsError: what it logs in with is not set.
+    """
     clock = SystemClock()
+    trust = settings.load_trust()
     ports = RelayPorts(
         bus=KafkaBus(kafka_settings(settings), clock, service="relay"),
         clock=clock,
-        verifier=TokenVerifier(settings.load_issuers(), clock),
-        ticket_keys=HttpTicketKeys(settings.access_policy_internal_url),
+        verifier=TokenVerifier(settings.load_issuers(), clock, trust=trust),
+        ticket_keys=HttpTicketKeys(
+            settings.access_policy_internal_url, settings.load_token_source(clock, trust), trust=trust
+        ),
     )
     return owning(create_app(settings, ports), bus=ports.bus, verifier=ports.verifier)
 

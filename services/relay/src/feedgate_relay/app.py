@@ -11,14 +11,17 @@ from feedgate_kit.service import Readiness, Service, create_internal_app, create
 from feedgate_kit.supervise import background
 from feedgate_kit.topics import CAMERA_STATE, DEMAND_EVENTS, GRANT_STATE
 from feedgate_relay.admission import Limits
+from feedgate_relay.close_codes import CloseCode
 from feedgate_relay.connection import RelayWebSocketProtocol
 from feedgate_relay.demand import Demand
 from feedgate_relay.doors import Doors
 from feedgate_relay.events_api import EventStreams
 from feedgate_relay.metrics import RelayMetrics
+from feedgate_relay.name import Name
 from feedgate_relay.outgoing import Outgoing
 from feedgate_relay.player_routes import player_routes
 from feedgate_relay.ports import RelayPorts
+from feedgate_relay.redemption import Redemptions
 from feedgate_relay.settings import RelaySettings
 from feedgate_relay.states import States
 from feedgate_relay.ticket_keys import TicketKeys
@@ -37,30 +40,34 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
     prometheus = CollectorRegistry()
     metrics = RelayMetrics(prometheus)
     states = States(ports.bus, clock, limits, metrics)
-    metrics.watch_heartbeats(states.heartbeat_ages)
+    metrics.watch_heartbeats(states.heartbeat_ages, states.heartbeat_offsets)
     outgoing = Outgoing(ports.bus.event_log, metrics)
+    name = Name(settings.relay_id)
+    redemptions = Redemptions(ports.bus, clock, name)
     views = Views(
         bus=ports.bus,
         clock=clock,
         limits=limits,
         states=states,
         outgoing=outgoing,
+        redemptions=redemptions,
         metrics=metrics,
+        media_path=f"/relay/v1/relays/{settings.relay_id}/media",
         maximum=settings.maximum_views,
     )
+    metrics.watch_dark_views(views.dark_reasons)
     demand = Demand(ports.bus.event_log(DEMAND_EVENTS), clock, settings.relay_id, views.demanded)
     views.on_change = demand.reconsider
     keys = TicketKeys(ports.ticket_keys, clock)
     streams = EventStreams(ports.bus, clock)
-    started_at_us, started_s = clock.now_us(), clock.monotonic_s()
     doors = Doors(
         views=views,
         keys=keys,
+        redemptions=redemptions,
         clock=clock,
         metrics=metrics,
         public_origin=settings.public_origin,
         skew_us=limits.skew_us,
-        started_at_us=started_at_us,
     )
 
     @asynccontextmanager
@@ -72,6 +79,8 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
             "records": outgoing.run,
             "demand": demand.run,
             "ticket keys": keys.run,
+            "used tickets": redemptions.listen,
+            "used tickets, begin": redemptions.make_heard,
             "checks": views.run_checks,
             "leases": views.run_leases,
         }
@@ -82,6 +91,10 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
                 await views.close()
                 await demand.tell()
                 await outgoing.drained(DRAINED_WITHIN_S)
+
+    def heard_long_enough() -> bool:
+        since_s = redemptions.heard_since_s
+        return since_s is not None and clock.monotonic_s() - since_s >= settings.skew_s
 
     def stop() -> None:
         streams.stop()
@@ -103,10 +116,12 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
                 "grant state": partial(states.caught_up, GRANT_STATE),
                 "heartbeats": states.fresh,
                 "ticket keys": lambda: keys.known,
-                # Until then it refuses every ticket there can be: each may be older than this relay.
-                "tickets from after its start": lambda: clock.monotonic_s() - started_s >= settings.skew_s,
+                # Until then it refuses every ticket there can be: each may have been used unheard.
+                "tickets from after its start": heard_long_enough,
             }
         ),
         on_stopping=stop,
+        until_unfit=name.until_taken,
         ws_protocol=RelayWebSocketProtocol,
+        close_codes=frozenset(CloseCode),
     )

@@ -40,6 +40,7 @@ class CloseCode(IntEnum):
     TICKET_KEYS_UNAVAILABLE = 4051
     TOO_MANY_VIEWS = 4052
     AUDIT_UNAVAILABLE = 4053
+    TICKET_USE_UNKNOWN = 4054
 
 
 def close_code(reason: str) -> CloseCode:

@@ -12,6 +12,7 @@ from feedgate_relay.close_codes import close_code
 from feedgate_relay.connection import EXTENSION, RelayWebSocketProtocol
 from feedgate_relay.metrics import RelayMetrics
 from feedgate_relay.reasons import Reason
+from feedgate_relay.redemption import Redemptions
 from feedgate_relay.ticket import Ticket, TicketError, key_id, read_ticket
 from feedgate_relay.ticket_keys import TicketKeys
 from feedgate_relay.view import View
@@ -36,11 +37,11 @@ class Doors:
         *,
         views: Views,
         keys: TicketKeys,
+        redemptions: Redemptions,
         clock: Clock,
         metrics: RelayMetrics,
         public_origin: str,
         skew_us: int,
-        started_at_us: int,
     ) -> None:
         self._views = views
         self._keys = keys
@@ -48,12 +49,13 @@ class Doors:
         self._metrics = metrics
         self._public_origin = public_origin
         self._skew_us = skew_us
-        self._started_at_us = started_at_us
+        self._redemptions = redemptions
 
     def routes(self) -> APIRouter:
         router = APIRouter(prefix="/relay/v1")
         router.add_api_websocket_route("/notices", self.notices)
-        router.add_api_websocket_route("/media", self.media)
+        # A gateway leads the second socket to the relay it names: the one that holds the view.
+        router.add_api_websocket_route("/relays/{relay_id}/media", self.media)
         return router
 
     async def notices(self, websocket: WebSocket) -> None:
@@ -85,17 +87,22 @@ class Doors:
         if token is None:
             return
         try:
-            self._views.extend(view, await self._ticket(token))
+            await self._views.extend(view, await self._ticket(token))
         except TicketError as error:
             view.refuse_extension(error.reason)
 
     async def _ticket(self, token: str) -> Ticket:
         key = await self._keys.key(key_id(token))
+        heard_since_us = self._redemptions.heard_since_us
+        if heard_since_us is None:
+            raise TicketError(
+                Reason.TICKET_USE_UNKNOWN, "this relay does not hear yet of tickets used elsewhere"
+            )
         return read_ticket(
             token,
             key,
             now_us=self._clock.now_us(),
-            started_at_us=self._started_at_us,
+            started_at_us=heard_since_us,
             skew_us=self._skew_us,
         )
 

@@ -50,5 +50,6 @@ class Reason(StrEnum):
     TICKET_USED = "ticket_used"
     TICKET_BEFORE_START = "ticket_before_start"
     TICKET_KEYS_UNAVAILABLE = "ticket_keys_unavailable"
+    TICKET_USE_UNKNOWN = "ticket_use_unknown"
     SECRET_REFUSED = "secret_refused"  # noqa: S105 - a reason code
     TOO_MANY_VIEWS = "too_many_views"

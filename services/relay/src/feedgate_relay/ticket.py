@@ -22,7 +22,7 @@ _NUMBERS: Final = ("exp", "issued_at_us", "view_until_us")
 
 
 class TicketError(FeedgateError):
-    """The ticket opens nothing. `reason` is told to its bearer; no view was opened and it was not used up."""
+    """The ticket opens nothing. `reason` is told to its bearer; no view was opened."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -71,7 +71,7 @@ def read_ticket(
         token: a JWT signed with EdDSA.
         key: access-policy's key of the `kid` the token names.
         now_us: the relay's clock.
-        started_at_us: when this relay began to remember used tickets.
+        started_at_us: when this relay began to hear of used tickets.
         skew_us: how far the issuer's clock may lie from the relay's.
 
     Raises:
@@ -133,29 +133,3 @@ def _from_claims(claims: Mapping[str, Any]) -> Ticket:
     if ticket.stream != f"{ticket.camera_id}/{ticket.rendition}" or not ticket.rendition:
         raise TicketError(Reason.TICKET_INVALID, "the ticket's stream is not one of its camera")
     return ticket
-
-
-class UsedTickets:
-    """Ids of tickets that were used, kept until they expire."""
-
-    def __init__(self) -> None:
-        self._expiry_us: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._expiry_us)
-
-    def use(self, ticket: Ticket) -> None:
-        """Use it up.
-
-        Raises:
-            TicketError: it was used before.
-        """
-        if ticket.ticket_id in self._expiry_us:
-            raise TicketError(Reason.TICKET_USED, "the ticket was used before; each opens one view")
-        self._expiry_us[ticket.ticket_id] = ticket.expires_at_us
-
-    def forget_expired(self, now_us: int) -> None:
-        """Let go of those that could not be used any more."""
-        # A clock set back must not bring an id back to life, hence the longest life on top.
-        kept = {jti: at for jti, at in self._expiry_us.items() if at + LONGEST_LIFE_US > now_us}
-        self._expiry_us = kept

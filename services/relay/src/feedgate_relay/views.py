@@ -31,8 +31,9 @@ from feedgate_relay.metrics import RelayMetrics
 from feedgate_relay.outgoing import Outgoing
 from feedgate_relay.ports import Connection
 from feedgate_relay.reasons import Reason
+from feedgate_relay.redemption import Redemptions
 from feedgate_relay.states import CommittedCopy, States
-from feedgate_relay.ticket import Ticket, TicketError, UsedTickets
+from feedgate_relay.ticket import Ticket, TicketError
 from feedgate_relay.view import View
 from feedgate_relay.windows import Shut, open_window
 
@@ -63,7 +64,9 @@ class Views:
         limits: Limits,
         states: States,
         outgoing: Outgoing,
+        redemptions: Redemptions,
         metrics: RelayMetrics,
+        media_path: str,
         maximum: int,
     ) -> None:
         self._bus = bus
@@ -72,8 +75,9 @@ class Views:
         self._states = states
         self._outgoing = outgoing
         self._metrics = metrics
+        self._redemptions = redemptions
+        self._media_path = media_path
         self._maximum = maximum
-        self._used = UsedTickets()
         self._views: dict[str, View] = {}
         self._by_camera: dict[str, dict[str, View]] = {}
         self._by_grant: dict[str, dict[str, View]] = {}
@@ -97,15 +101,23 @@ class Views:
         """Streams that somebody may and does look at."""
         return {view.ticket.stream for view in self._views.values() if view.demands}
 
+    def dark_reasons(self) -> Iterable[str]:
+        """Of each open view that shows nothing now, why."""
+        return [reason for view in self._views.values() if (reason := view.dark_reason) is not None]
+
     async def open(self, ticket: Ticket, notices: Connection) -> View:
         """Open a view and greet it.
 
         Raises:
-            TicketError: the ticket was used before.
-            RefusedError: there is no right, or no room.
+            TicketError: the ticket was used before, at whichever relay, or that cannot be told.
+            RefusedError: there is no right, or no room. Without room the ticket is still good elsewhere.
         """
+        no_room = self._no_room()
+        if no_room is not None:
+            self._record_refusal(ticket, no_room)
+            raise RefusedError(no_room)
         try:
-            self._used.use(ticket)
+            await self._redemptions.redeem(ticket)
         except TicketError as error:
             self._record_refusal(ticket, error.reason)
             raise
@@ -147,7 +159,7 @@ class Views:
         self._metrics.views_open.set(len(self._views))
         secret = secrets.token_urlsafe(32)
         self._by_secret[secret] = view
-        view.greet(secret)
+        view.greet(secret, self._media_path)
         logger.info("view opened", view_id=view_id, grant_id=ticket.grant_id)
         return view
 
@@ -167,11 +179,11 @@ class Views:
         await view.open_media(connection)
         self.on_change()
 
-    def extend(self, view: View, ticket: Ticket) -> None:
+    async def extend(self, view: View, ticket: Ticket) -> None:
         """A ticket sent in-band: the same operator may watch on.
 
         Raises:
-            TicketError: it is for another view, or was used before.
+            TicketError: it is for another view, was used before, or that cannot be told.
         """
         own = view.ticket
         if (ticket.operator, ticket.agency, ticket.grant_id, ticket.stream) != (
@@ -181,7 +193,7 @@ class Views:
             own.stream,
         ):
             raise TicketError(Reason.TICKET_MISMATCH, "the ticket is for another view")
-        self._used.use(ticket)
+        await self._redemptions.redeem(ticket)
         view.extend(ticket)
         self.on_change()
 
@@ -192,7 +204,7 @@ class Views:
                 view.check()
         self._ending = [view for view in self._ending if not view.close_when_due()]
         if self._states.fresh():  # a clock that stepped ahead, and back, must not make used tickets good
-            self._used.forget_expired(self._clock.now_us())
+            self._redemptions.forget_expired(self._clock.now_us())
         if self._by_secret:
             self._by_secret = {secret: view for secret, view in self._by_secret.items() if view.wants_media}
         looked_at = {view.ticket.stream for view in self._views.values() if view.right_is_live}
@@ -248,11 +260,15 @@ class Views:
         shut = self._shut(ticket)
         return shut is not None and shut.code == NOTICE_CODE_NOT_FRESH
 
-    def _refusal(self, shut: Shut | None) -> str | None:
+    def _no_room(self) -> str | None:
         if self._closed:
             return Reason.RELAY_STOPPING
-        if len(self._views) >= self._maximum:
-            return Reason.TOO_MANY_VIEWS
+        return Reason.TOO_MANY_VIEWS if len(self._views) >= self._maximum else None
+
+    def _refusal(self, shut: Shut | None) -> str | None:
+        no_room = self._no_room()
+        if no_room is not None:
+            return no_room
         if shut is not None and (shut.for_ever or shut.code == NOTICE_CODE_NOT_FRESH):
             return shut.reason
         return None

@@ -9,7 +9,7 @@ is this very page's.
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -31,23 +31,7 @@ from feedgate_kit.metrics import HttpMetrics
 from feedgate_kit.problems import Problem, install_problem_handlers
 from feedgate_kit.telemetry import RequestTelemetry
 
-CONTENT_SECURITY_POLICY: Final = "; ".join((
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "connect-src 'self'",
-    "media-src blob:",
-    "img-src 'self' data:",
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
-    "require-trusted-types-for 'script'",
-    "trusted-types 'none'",
-))  # fmt: skip
-"""Nothing from elsewhere, no inline script or style, no text that becomes markup."""
-
 STRICT_HEADERS: Final[Mapping[str, str]] = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -61,6 +45,7 @@ MEDIA_TYPES: Final[Mapping[str, str]] = {
     "index.html": "text/html; charset=utf-8",
     "demo.css": "text/css; charset=utf-8",
     "demo.js": "text/javascript; charset=utf-8",
+    "sign_in.js": "text/javascript; charset=utf-8",
 }
 """Every file there is; no path of a request is ever one of the file system."""
 
@@ -122,6 +107,11 @@ class OneUseCode:
         """What to print; empty once it was used."""
         return self._unused or ""
 
+    def renew(self) -> str:
+        """Another code to print, in place of the one before, whether that was used or not."""
+        self._unused = secrets.token_urlsafe(CODE_BYTES)
+        return self._unused
+
     def use(self, code: str) -> bool:
         """Whether this was the code, for the first time. A wrong one costs nothing: it cannot be guessed."""
         unused = self._unused
@@ -147,6 +137,7 @@ def create_page_app(story: PageStory, code: OneUseCode, verifier: TokenVerifier,
     app.add_middleware(BodyLimit, max_body_bytes=MAXIMUM_BODY_BYTES)
     app.add_middleware(RequestTelemetry, metrics=HttpMetrics(CollectorRegistry()))
     app.add_middleware(LoopbackPage)
+    app.add_middleware(StrictPage)
     return app
 
 
@@ -161,7 +152,11 @@ def _routes(story: PageStory, code: OneUseCode, clock: Clock) -> APIRouter:
     @router.post("/exchange")
     async def exchange(shown: Exchange) -> PageAnswer:
         if not code.use(shown.code):
-            raise Problem(403, "code-used", detail="the link was used before, or is not the demo's")
+            raise Problem(
+                403,
+                "code-used",
+                detail="the link was used before, or is not the demo's; Enter in its terminal gives another",
+            )
         return _answer(await story.session(), clock)
 
     @router.post("/renew")
@@ -181,10 +176,37 @@ def _routes(story: PageStory, code: OneUseCode, clock: Clock) -> APIRouter:
     async def file(name: str = "index.html") -> Response:
         if name not in MEDIA_TYPES:
             raise Problem(404, "not-found", detail="no such file of the page")
-        content = (files("feedgate_tools.demo") / "page" / name).read_bytes()
-        return Response(content, headers={"Content-Type": MEDIA_TYPES[name]})
+        return page_file(name)
 
     return router
+
+
+def page_file(name: str) -> Response:
+    """One of the page's files."""
+    content = (files("feedgate_tools.demo") / "page" / name).read_bytes()
+    return Response(content, headers={"Content-Type": MEDIA_TYPES[name]})
+
+
+def strict_headers(connects_to: Iterable[str] = ()) -> Mapping[str, str]:
+    """Of every answer: nothing from elsewhere, no inline script or style, no text that becomes markup.
+
+    Args:
+        connects_to: further origins that the page may call.
+    """
+    policy = (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        " ".join(["connect-src 'self'", *connects_to]),
+        "media-src blob:",
+        "img-src 'self' data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+    return {"Content-Security-Policy": "; ".join(policy), **STRICT_HEADERS}
 
 
 def _answer(session: PageSession, clock: Clock) -> PageAnswer:
@@ -199,8 +221,24 @@ def _end_of(token: str) -> int:
     return int(claims["exp"])
 
 
+class StrictPage:
+    """ASGI middleware: every answer carries the strict headers."""
+
+    def __init__(self, app: ASGIApp, connects_to: Iterable[str] = ()) -> None:
+        self.app = app
+        self.headers = strict_headers(connects_to)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_strictly(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self.headers)
+            await send(message)
+
+        await self.app(scope, receive, send_strictly)
+
+
 class LoopbackPage:
-    """ASGI middleware: this machine's browser on this page's own origin, or nobody. Every answer is strict."""
+    """ASGI middleware: this machine's browser on this page's own origin, or nobody."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -210,17 +248,12 @@ class LoopbackPage:
             await self.app(scope, receive, send)
             return
 
-        async def send_strictly(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(STRICT_HEADERS)
-            await send(message)
-
         stranger = why_stranger(scope)
         if stranger is None:
-            await self.app(scope, receive, send_strictly)
+            await self.app(scope, receive, send)
         else:
             refusal = Problem(403, "page-is-local", detail=stranger, headers={"Connection": "close"})
-            await refusal.response()(scope, receive, send_strictly)
+            await refusal.response()(scope, receive, send)
 
 
 def why_stranger(scope: Scope) -> str | None:

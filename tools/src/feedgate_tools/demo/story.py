@@ -148,8 +148,7 @@ class People:
         """The operator looks which cameras near the incident share with the agency; their ids."""
         path = f"/access-policy/v1/incidents/{incident_id}/cameras?radius_m=500"
         answer = await self.call(self.cast.operator, "GET", path)
-        found = answer["items"] if isinstance(answer, dict) else answer
-        return [str(camera["camera_id"]) for camera in found]
+        return [str(camera["camera_id"]) for camera in answer["items"]]
 
     async def ask(self, incident_id: str, camera_id: str) -> str:
         """The operator asks, naming purpose, case and both legal bases; the request's id."""
@@ -266,6 +265,7 @@ class Story:
         self.origin = origin
         self.say = say
         self.outcome = outcome
+        self.stopped_at = ""
 
     async def play(self, source_url: str) -> str:
         """Play it to its end; the camera's id.
@@ -371,6 +371,7 @@ class Story:
         called_us = time.time_ns() // 1_000
         answer, _ = await asyncio.gather(self.people.withdraw(authorisation_id), watching.until_ended())
         outcome = self.outcome
+        self.stopped_at = answer["stopped_at"]
         stopped_s = watching.stopped_s
         if stopped_s is None:
             raise StoryError(f"the view ended without `stopped`: {watching.codes()}")
@@ -445,7 +446,7 @@ class Story:
             f"reads the ledger: {view['agency']}, {view['viewer']}, from {_of_day(view['at'])}, to "
             f"{view['purpose']} under {' and '.join(view['basis_codes'])}: ",
             strong(f"{view['pictures']} pictures"),
-            f", dark at {_of_day(view['dark_at'])}",
+            f", last byte at {_of_day(view['dark_at'])}{_beside(view['dark_at'], self.stopped_at)}",
         )
         if view["pictures"] < self.outcome.pictures:
             raise StoryError(
@@ -475,10 +476,6 @@ class _Watching:
     async def until_ended(self) -> None:
         async for item in self.items:
             self._take(item)
-
-    def has_seen(self, pictures: int, until_s: float) -> bool:
-        """Whether so many pictures came, or it is that late by `time.perf_counter`."""
-        return len(self.pictures) >= pictures or time.perf_counter() >= until_s
 
     def codes(self) -> list[str]:
         return [notice.code for notice in self.notices]
@@ -581,6 +578,13 @@ def _problem(answer: httpx.Response) -> str:
 def _of_day(at: str) -> str:
     """The time of day in an RFC 3339 time, with milliseconds."""
     return datetime.fromisoformat(at).strftime("%H:%M:%S.%f")[:-3] + " UTC"
+
+
+def _beside(last_byte_at: str, stopped_at: str) -> str:
+    """Why the last byte may be older than the withdrawal."""
+    if datetime.fromisoformat(last_byte_at) > datetime.fromisoformat(stopped_at):
+        return ""
+    return ", before the withdrawal: after it no picture left"
 
 
 def _ms(seconds: float) -> float:

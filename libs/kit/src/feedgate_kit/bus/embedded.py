@@ -12,13 +12,13 @@ from typing import TypeVar
 import structlog
 
 from feedgate_kit.bus.journal import Append, Commit, Journal, Placed
-from feedgate_kit.bus.ports import ClosedError
+from feedgate_kit.bus.ports import ClosedError, Tenure
 from feedgate_kit.bus.record import Record, StoredRecord
 from feedgate_kit.bus.record_size import check_size, fits
 from feedgate_kit.bus.ring import Rings, RingTail
-from feedgate_kit.clock import Clock
+from feedgate_kit.clock import MICROSECONDS, Clock
 from feedgate_kit.errors import BusError, PositionError
-from feedgate_kit.topics import Topic, find_topic, load_topics
+from feedgate_kit.topics import Topic, TopicError, find_topic, load_topics
 
 READ_RECORDS = 500
 """Records returned at once; a reader that starts takes this many per turn of the journal."""
@@ -47,13 +47,13 @@ class EmbeddedBus:
     def __init__(self, path: Path | None, clock: Clock, *, topics: Mapping[str, Topic] | None = None) -> None:
         self._clock = clock
         self._topics = load_topics() if topics is None else topics
-        self._writer = _Writer(Journal(path), clock)
+        self._writer = _Writer(Journal(path), clock, self._topics)
         self._state_logs: dict[str, EmbeddedStateLog] = {}
         self._event_logs: dict[str, EmbeddedEventLog] = {}
         self._media_feeds: dict[str, EmbeddedMediaFeed] = {}
 
     async def start(self) -> None:
-        """Open the file.
+        """Open the file and forget what outlived its retention while nobody had it open.
 
         Raises:
             BusError: another process has it open.
@@ -134,18 +134,18 @@ class EmbeddedEventLog:
     def __init__(self, writer: "_Writer", topic: Topic) -> None:
         self._writer = writer
         self._shelf = writer.shelf(topic)
-        self._members: dict[str, deque[EmbeddedConsumer]] = {}
+        self._groups: dict[str, _Group] = {}
 
     async def append(self, record: Record) -> None:
         check_size(record, self._shelf.topic)
         await self._writer.write(Append(self._shelf.topic.name, record))
 
-    async def open_consumer(self, group: str) -> "EmbeddedConsumer":
+    async def open_consumer(self, group: str, tenure: Tenure | None = None) -> "EmbeddedConsumer":
         """A member of `group`. Only its longest member is given records; the next one takes over."""
         await self._shelf.open()
-        members = self._members.setdefault(group, deque())
-        consumer = EmbeddedConsumer(self._writer, self._shelf, group, members)
-        members.append(consumer)
+        joined = self._groups.setdefault(group, _Group(group))
+        consumer = EmbeddedConsumer(self._writer, self._shelf, joined, tenure)
+        joined.members.append(consumer)
         return consumer
 
     async def end(self) -> str:
@@ -176,54 +176,79 @@ class EmbeddedEventLog:
         return journal.removed_through(name), journal.holds(name, position)
 
 
-class EmbeddedConsumer:
-    """One member of a group."""
+class _Group:
+    """Members in the order they came."""
 
-    def __init__(
-        self, writer: "_Writer", shelf: "_Shelf", group: str, members: deque["EmbeddedConsumer"]
-    ) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.members: deque[EmbeddedConsumer] = deque()
+        self.generation = 0
+
+
+class EmbeddedConsumer:
+    """One member of a group, and the share it has in it: everything or nothing."""
+
+    def __init__(self, writer: "_Writer", shelf: "_Shelf", group: _Group, tenure: Tenure | None) -> None:
+        self.generation = 0
         self._writer = writer
         self._shelf = shelf
         self._group = group
-        self._members = members
+        self._tenure = tenure
         self._cursor: _Cursor | None = None
         self._turn = asyncio.Event()
         self._closed = False
 
+    def covers(self, key: str) -> bool:
+        del key  # all of them
+        return self._cursor is not None and not self._closed
+
     async def read(self) -> Sequence[StoredRecord]:
-        while self._members and self._members[0] is not self and not self._closed:
+        while not self._closed and self._group.members[0] is not self:
             self._turn.clear()
             await self._turn.wait()
         if self._closed:
             raise ClosedError("consumer is closed")
-        if self._cursor is None:
-            name, group = self._shelf.topic.name, self._group
-            after = await self._writer.ask(lambda journal: journal.group_position(name, group))
-            self._cursor = _Cursor(self._shelf, after=after)
-            if self._closed:
-                self._cursor.close()
-        return [StoredRecord(record, str(position)) for position, record in await self._cursor.read()]
+        cursor = self._cursor or await self._take_over()
+        return [StoredRecord(record, str(position)) for position, record in await cursor.read()]
 
     async def commit(self) -> None:
         if self._closed:
             raise ClosedError("consumer is closed")
         if self._cursor is not None:
-            await self._writer.write(Commit(self._shelf.topic.name, self._group, self._cursor.after))
+            await self._writer.write(Commit(self._shelf.topic.name, self._group.name, self._cursor.after))
 
     async def close(self) -> None:
         if self._closed:
             return
         self._closed = True
-        self._members.remove(self)
+        self._group.members.remove(self)
         self._turn.set()
         if self._cursor is not None:
             self._cursor.close()
-        if self._members:
-            self._members[0].take_over()
+        if self._group.members:
+            self._group.members[0].has_its_turn()
 
-    def take_over(self) -> None:
+    def has_its_turn(self) -> None:
         """The member before this one has left."""
         self._turn.set()
+
+    async def _take_over(self) -> "_Cursor":
+        after = await self._writer.ask(self._starting_place)
+        cursor = self._cursor = _Cursor(self._shelf, after=after)
+        if self._closed:
+            cursor.close()
+            return cursor
+        self.generation = self._group.generation = self._group.generation + 1
+        if self._tenure is not None:
+            await self._tenure.holder.hold(self)
+        return cursor
+
+    def _starting_place(self, journal: Journal) -> int:
+        topic = self._shelf.topic.name
+        if self._tenure is None:
+            return journal.group_position(topic, self._group.name)
+        since_us = self._writer.now_us() - round(self._tenure.replay_s * MICROSECONDS)
+        return journal.position_before(topic, since_us)
 
 
 class EmbeddedMediaFeed:
@@ -261,8 +286,9 @@ class EmbeddedMediaFeed:
 class _Writer:
     """Hands what the loop wants to the journal's thread, and wakes readers when it is durable."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    def __init__(self, journal: Journal, clock: Clock, topics: Mapping[str, Topic]) -> None:
         self.closed = False
+        self._topics = topics
         self._journal = journal
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "feedgate-bus") if journal.path is not None else None
@@ -273,7 +299,14 @@ class _Writer:
 
     async def start(self) -> None:
         await self.ask(Journal.open)
-        for shelf in self._shelves.values():
+        for name in await self.ask(Journal.topics):
+            try:
+                # Also what nobody opens this time is cleaned: no agency of it may be viewing any more.
+                self.shelf(find_topic(self._topics, name))
+            except TopicError as error:
+                logger.warning("records of a topic without retention stay in the bus file", cause=str(error))
+        await self.ask(self._clean_if_due)
+        for shelf in list(self._shelves.values()):
             await shelf.open()
 
     async def write(self, entry: Append | Commit) -> None:
@@ -291,6 +324,9 @@ class _Writer:
         if self.closed:
             raise ClosedError("bus is closed")
         return await self._ask(question)
+
+    def now_us(self) -> int:
+        return self._clock.now_us()
 
     def shelf(self, topic: Topic) -> "_Shelf":
         if topic.name not in self._shelves:
@@ -334,14 +370,18 @@ class _Writer:
 
     def _write(self, entries: Sequence[Append | Commit], journal: Journal) -> list[int]:
         positions = journal.write(entries, self._clock.now_us())
-        if self._clock.monotonic_s() - self._cleaned_s >= CLEANING_S:
-            try:
-                self._clean(journal)
-            except sqlite3.Error as error:
-                # The entries are durable: their writers and readers are told so whatever cleaning does.
-                self._cleaned_s = self._clock.monotonic_s()
-                logger.warning("bus file not cleaned", cause=str(error), again_in_s=CLEANING_S)
+        # The entries are durable: their writers and readers are told so whatever cleaning does.
+        self._clean_if_due(journal)
         return positions
+
+    def _clean_if_due(self, journal: Journal) -> None:
+        if self._clock.monotonic_s() - self._cleaned_s < CLEANING_S:
+            return
+        try:
+            self._clean(journal)
+        except sqlite3.Error as error:
+            self._cleaned_s = self._clock.monotonic_s()
+            logger.warning("bus file not cleaned", cause=str(error), again_in_s=CLEANING_S)
 
     def _clean(self, journal: Journal) -> None:
         """Forget what the catalogue says may be forgotten; if much is due, again at the next write."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from feedgate_kit.bus.ports import EventLog
+from feedgate_kit.bus.ports import EventLog, Tenure
 from feedgate_kit.bus.record import Record, StoredRecord
 from feedgate_kit.clock import Clock
 from feedgate_kit.errors import BusError, FeedgateError, UnreadableRecordError
@@ -33,7 +33,9 @@ async def handle_events(
     clock: Clock,
     *,
     topic: str,
+    tenure: Tenure | None = None,
     pause: Pause = asyncio.sleep,
+    on_dead_letter: Callable[[], None] = lambda: None,
 ) -> None:
     """Handle every record at least once, in order per key, until cancelled or closed.
 
@@ -50,17 +52,20 @@ async def handle_events(
         dead_letters: takes what cannot be handled.
         clock: tells the log how long a record has been held up.
         topic: of `log`, for the dead letters' headers.
+        tenure: who is told which keys are this member's.
         pause: waits between two tries.
+        on_dead_letter: called for each record set aside.
 
     Raises:
         BusError: the log could not be read; what was not committed comes again.
     """
-    consumer = await log.open_consumer(group)
+    consumer = await log.open_consumer(group, tenure)
     try:
         while True:
             for stored in await consumer.read():
                 error = await _handled(stored, decode, handle, clock, topic, pause)
                 if error is not None:
+                    on_dead_letter()
                     _log.warning("event set aside", topic=topic, position=stored.position, error=cause(error))
                     letter = dead_letter(stored, topic, error)
                     await _persist(partial(dead_letters.append, letter), clock, topic, pause)

@@ -24,6 +24,7 @@ from feedgate_kit.bus.ports import (
     MediaTail,
     StateLog,
     StateReader,
+    Tenure,
 )
 from feedgate_kit.bus.record import Record, StoredRecord
 from feedgate_kit.errors import BusError
@@ -213,9 +214,10 @@ class FaultyEventLog:
     async def append(self, record: Record) -> None:
         await _append(self._topic, self._inner, self._lane, record)
 
-    async def open_consumer(self, group: str) -> "FaultyConsumer":
+    async def open_consumer(self, group: str, tenure: Tenure | None = None) -> "FaultyConsumer":
         await self._lane.ask(f"opening `{self._topic}`")
-        consumer = FaultyConsumer(self._topic, await self._inner.open_consumer(group), self._lane)
+        inner = await self._inner.open_consumer(group, tenure)
+        consumer = FaultyConsumer(self._topic, inner, self._lane)
         self._consumers.append(consumer)
         return consumer
 

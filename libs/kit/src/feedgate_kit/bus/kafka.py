@@ -25,7 +25,7 @@ class KafkaBus:
 
     Args:
         settings: how to reach Kafka.
-        clock: ages pictures.
+        clock: ages pictures, and says how long a group counts its member.
         topics: the packaged catalogue if left out.
         service: whose topics have to be as their files say before anything is opened; None asks nothing.
     """
@@ -50,11 +50,11 @@ class KafkaBus:
         self._media_feeds: dict[str, KafkaMediaFeed] = {}
 
     async def start(self) -> None:
-        """Connect.
+        """Connect. Logs and feeds may be asked for before, and serve once it has.
 
         Raises:
-            BusError: Kafka cannot be reached; nothing is left open.
-            TopicError: a topic is not as its file says; nothing is left open.
+            BusError: Kafka cannot be reached; no connection is left open, and this may be called again.
+            TopicError: a topic is not as its file says; no connection is left open.
         """
         if self._service is not None:
             await check_topics(self._settings, self._topics, self._service)
@@ -63,7 +63,7 @@ class KafkaBus:
             await self._media.start()
             await self._control.start()  # last: it is asked first, and says whether the bus is open
         except BaseException:
-            await self.close()
+            await self._disconnect()  # not the ports: services hold them already
             raise
 
     def state_log(self, topic: str) -> KafkaStateLog:
@@ -75,7 +75,9 @@ class KafkaBus:
     def event_log(self, topic: str) -> KafkaEventLog:
         if topic not in self._event_logs:
             found = find_topic(self._topics, topic, "events")
-            self._event_logs[topic] = KafkaEventLog(found, self._settings, self._control, self._edges)
+            self._event_logs[topic] = KafkaEventLog(
+                found, self._settings, self._clock, self._control, self._edges
+            )
         return self._event_logs[topic]
 
     def media_feed(self, topic: str) -> KafkaMediaFeed:
@@ -92,4 +94,7 @@ class KafkaBus:
             *(log.close() for log in self._event_logs.values()),
             *(feed.close() for feed in self._media_feeds.values()),
         )
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
         await asyncio.gather(self._control.close(), self._media.close(), self._edges.close())

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 
 from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
@@ -17,9 +17,11 @@ from feedgate_kit.bus.kafka_connection import (
     start,
 )
 from feedgate_kit.bus.kafka_control import ControlProducer
+from feedgate_kit.bus.kafka_group import GroupMember, handover_assignor
 from feedgate_kit.bus.kafka_settings import KafkaSettings
-from feedgate_kit.bus.ports import ClosedError
+from feedgate_kit.bus.ports import ClosedError, Tenure
 from feedgate_kit.bus.record import Record, StoredRecord
+from feedgate_kit.clock import Clock
 from feedgate_kit.errors import BusError, PositionError
 from feedgate_kit.topics import Topic
 
@@ -30,10 +32,16 @@ class KafkaEventLog:
     """One topic whose records expire."""
 
     def __init__(
-        self, topic: Topic, settings: KafkaSettings, control: ControlProducer, edges: LogEdges
+        self,
+        topic: Topic,
+        settings: KafkaSettings,
+        clock: Clock,
+        control: ControlProducer,
+        edges: LogEdges,
     ) -> None:
         self._topic = topic
         self._settings = settings
+        self._clock = clock
         self._control = control
         self._edges = edges
         self._readers: set[Poller] = set()
@@ -41,20 +49,29 @@ class KafkaEventLog:
     async def append(self, record: Record) -> None:
         await self._control.append(self._topic, record)
 
-    async def open_consumer(self, group: str) -> "KafkaConsumer":
-        await self._control.partitions(self._topic.name)  # an unknown topic fails here, not silently later
+    async def open_consumer(self, group: str, tenure: Tenure | None = None) -> "KafkaConsumer":
+        # An unknown topic fails here, not silently later.
+        count = await self._control.partitions(self._topic.name)
         member = self._settings.member
-        consumer = consumer_of(
-            self._settings,
-            group_id=group,
-            group_instance_id=f"{group}-{member}" if member else None,
-            auto_offset_reset="earliest",
-            partition_assignment_strategy=(StickyPartitionAssignor,),
-            session_timeout_ms=round(self._settings.session_timeout_s * 1_000),
-            heartbeat_interval_ms=round(self._settings.session_timeout_s * 1_000 / 3),
-        )
-        await start(consumer, self._settings)
-        opened = KafkaConsumer(Poller(consumer, self._settings), self._settings)
+        options = {
+            "group_id": group,
+            "group_instance_id": f"{group}-{member}" if member else None,
+            "auto_offset_reset": "earliest",
+            "session_timeout_ms": round(self._settings.session_timeout_s * 1_000),
+            "heartbeat_interval_ms": round(self._settings.heartbeat_s * 1_000),
+        }
+        holding: GroupMember | None = None
+        if tenure is None:
+            consumer = consumer_of(
+                self._settings, partition_assignment_strategy=(sticky_assignor(),), **options
+            )
+            await start(consumer, self._settings)
+        else:
+            assignor = handover_assignor()
+            consumer = consumer_of(self._settings, partition_assignment_strategy=(assignor,), **options)
+            await start(consumer, self._settings)
+            holding = GroupMember(consumer, assignor, self._settings, tenure, self._clock, partitions=count)
+        opened = KafkaConsumer(Poller(consumer, self._settings), self._settings, holding)
         consumer.subscribe([self._topic.name], listener=opened.partitions)
         self._readers = {opened.poller, *(known for known in self._readers if not known.closed)}
         return opened
@@ -120,10 +137,11 @@ class KafkaEventLog:
 class KafkaConsumer:
     """One member of a consumer group."""
 
-    def __init__(self, poller: Poller, settings: KafkaSettings) -> None:
+    def __init__(self, poller: Poller, settings: KafkaSettings, holding: GroupMember | None = None) -> None:
         self.poller = poller
-        self.partitions = _Partitions()
+        self.partitions = _Partitions(holding)
         self._settings = settings
+        self._holding = holding
 
     async def read(self) -> Sequence[StoredRecord]:
         while True:
@@ -152,22 +170,32 @@ class KafkaConsumer:
                 await self.poller.consumer.commit(dict(self.partitions.read))
 
     async def close(self) -> None:
+        if self._holding is not None:
+            await self._holding.close()
         await self.poller.close()
 
 
 class _Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """How far this member has read the partitions it has now."""
 
-    def __init__(self) -> None:
+    def __init__(self, holding: GroupMember | None) -> None:
         self.read: dict[TopicPartition, int] = {}
+        self._holding = holding
 
     def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         """Nothing is known of them any more: what was not committed comes again."""
         for partition in revoked:
             self.read.pop(partition, None)
 
-    def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        """They are read from where the group committed."""
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """They are read from where the group committed, or from where the tenure says."""
+        if self._holding is not None:
+            await self._holding.was_given(assigned)
+
+
+def sticky_assignor() -> type[StickyPartitionAssignor]:
+    """An assignor of one consumer's own: aiokafka keeps what the consumer has in the class."""
+    return type("OwnStickyAssignor", (StickyPartitionAssignor,), {})
 
 
 def written(places: Mapping[TopicPartition, int]) -> str:

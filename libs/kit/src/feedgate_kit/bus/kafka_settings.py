@@ -110,6 +110,8 @@ class KafkaSettings:
     """After this a picture that Kafka has not taken is dropped, with those queued behind it."""
     session_timeout_s: float = 6.0
     """After this the group gives a silent member's partitions to others."""
+    heartbeat_s: float = 0.5
+    """How often a member tells its group that it lives, and so learns that the group is being divided anew."""
     member: str | None = None
     """A name that outlives a restart: a member back within the session timeout keeps its partitions."""
     queue_units: int = 150

@@ -5,6 +5,7 @@ else; one contract suite asks the same questions of all of them.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from feedgate_kit.bus.record import Record, StoredRecord
@@ -59,6 +60,44 @@ class StateLog(Protocol):
         ...
 
 
+class Share(Protocol):
+    """What a group has given to one of its members, as it is at this moment."""
+
+    @property
+    def generation(self) -> int:
+        """Of the group, when it last gave this member something: it grows with every new division."""
+        ...
+
+    def covers(self, key: str) -> bool:
+        """Whether records of `key` are the member's at this moment.
+
+        False, too, once the group may have given them to others without a word to this member.
+        """
+        ...
+
+
+class Holder(Protocol):
+    """Who uses what a group gives to its member, and nothing else."""
+
+    async def hold(self, share: Share) -> None:
+        """The share is another one now.
+
+        Return once everything it does not cover is let go of: only then is that given to another
+        member. At the next change this call is cancelled, and another one made.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """Membership in a group whose members use what their records speak of, each camera one member."""
+
+    holder: Holder
+    replay_s: float
+    """Facts that mean nothing when they are older: whoever is given a key reads those of the last so
+    many seconds, committed or not."""
+
+
 class EventConsumer(Protocol):
     """One member of a group that handles events and says how far it got."""
 
@@ -82,8 +121,13 @@ class EventLog(Protocol):
         """Return once the record is durable."""
         ...
 
-    async def open_consumer(self, group: str) -> EventConsumer:
-        """A member of `group`, which starts at the log's first record where it has committed nothing."""
+    async def open_consumer(self, group: str, tenure: Tenure | None = None) -> EventConsumer:
+        """A member of `group`, which starts at the log's first record where it has committed nothing.
+
+        Args:
+            group: whose members divide the records among themselves, all of a key to one of them.
+            tenure: who is told what is this member's; every member of the group has one, or none.
+        """
         ...
 
     async def end(self) -> str:

@@ -72,7 +72,6 @@ class RingTail:
 
     def __init__(self, ring: "_Ring", on_end: Callable[["RingTail"], None]) -> None:
         self.next = ring.end
-        self.missed_records = 0
         self._ring = ring
         self._on_end = on_end
         self._waiting: asyncio.Future[None] | None = None
@@ -140,9 +139,7 @@ class _Ring:
     def take(self, tail: RingTail) -> Record | None:
         """The tail's next record that is still here, if any."""
         self._drop_old()
-        if tail.next < self._first:
-            tail.missed_records += self._first - tail.next
-            tail.next = self._first
+        tail.next = max(tail.next, self._first)
         if tail.next == self.end:
             return None
         record = self._records[tail.next - self._first][1]

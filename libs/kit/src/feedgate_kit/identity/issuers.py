@@ -31,7 +31,7 @@ class IssuerConfig(BaseModel):
     """The one realm it may speak for."""
     agency: str | None = None
     """The agency whose people it vouches for; needed in the realm `agency`, refused elsewhere."""
-    audience: str = "feedgate"
+    audience: str = Field(default="feedgate", min_length=1)
     """What `aud` must hold, so that a token for another application is none for us."""
     algorithms: frozenset[str] = frozenset({"RS256", "ES256", "EdDSA"})
     """Signature algorithms it may use: asymmetric ones only."""
@@ -92,6 +92,12 @@ def load_issuers(path: Path) -> tuple[IssuerConfig, ...]:
             first = error.errors(include_url=False, include_context=False)[0]
             where = ".".join(str(part) for part in first["loc"])
             raise IssuersError(f"issuers file `{path}`, entry {number}, `{where}`: {first['msg']}") from error
+        if "audience" not in entry:
+            # Not left to a default: a realm that says no audience makes tokens that other applications take too.
+            raise IssuersError(
+                f"issuers file `{path}`, entry {number}: `audience` is missing; allowed: what the realm writes"
+                " into `aud` of the tokens that are for Feedgate, by custom `feedgate` (docs/guide/one-box.md)"
+            )
     return refuse_repeated(issuers)
 
 

@@ -17,6 +17,7 @@ from feedgate_kit.clock import Clock
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.identity.issuers import IssuerConfig
 from feedgate_kit.identity.plain_http import is_loopback
+from feedgate_kit.trust import SYSTEM_TRUST, Trust
 
 MINIMUM_RSA_BITS: Final = 2048  # RFC 7518 §3.3
 MAXIMUM_DOCUMENT_BYTES: Final = 256 * 1024
@@ -204,8 +205,14 @@ class FetchedKeys:
 class JwksFetcher:
     """Fetches an issuer's JWK Set, by discovery where no address is configured (OIDC Discovery §4)."""
 
-    def __init__(self, config: IssuerConfig, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        config: IssuerConfig,
+        trust: Trust = SYSTEM_TRUST,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._config = config
+        self._trust = trust
         self._transport = transport
 
     async def __call__(self) -> Mapping[str, Any]:
@@ -238,7 +245,10 @@ class JwksFetcher:
             async with (
                 asyncio.timeout(FETCH_TIMEOUT_S),
                 httpx.AsyncClient(
-                    transport=self._transport, timeout=FETCH_TIMEOUT_S, trust_env=through_proxy
+                    verify=self._trust,
+                    transport=self._transport,
+                    timeout=FETCH_TIMEOUT_S,
+                    trust_env=through_proxy,
                 ) as client,
                 client.stream("GET", url, headers={"accept": "application/json"}) as response,
             ):

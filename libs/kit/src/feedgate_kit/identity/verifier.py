@@ -12,6 +12,7 @@ from feedgate_kit.errors import FeedgateError
 from feedgate_kit.identity.issuers import IssuerConfig, refuse_repeated
 from feedgate_kit.identity.key_sets import FetchedKeys, JwksFetcher, KeySet, StaticKeys
 from feedgate_kit.identity.principal import Principal, granted_roles
+from feedgate_kit.trust import SYSTEM_TRUST, Trust
 
 LEEWAY_S: Final = 5
 """What the issuer's clock may differ from ours."""
@@ -49,6 +50,7 @@ class TokenVerifier:
         issuers: Iterable[IssuerConfig],
         clock: Clock,
         *,
+        trust: Trust = SYSTEM_TRUST,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """Fetches nothing until the first token.
@@ -56,6 +58,7 @@ class TokenVerifier:
         Args:
             issuers: whom to believe, and about what.
             clock: judges `exp` and the age of fetched keys.
+            trust: whose certificates count where keys are fetched.
             transport: how to reach issuers, where not over the network.
 
         Raises:
@@ -69,7 +72,7 @@ class TokenVerifier:
             if config.jwks is not None:
                 keys = StaticKeys(config.jwks)
             else:
-                keys = fetched = FetchedKeys(config.issuer, JwksFetcher(config, transport), clock)
+                keys = fetched = FetchedKeys(config.issuer, JwksFetcher(config, trust, transport), clock)
                 self._fetched.append(fetched)
             self._issuers[config.issuer] = (config, keys)
 

@@ -7,6 +7,7 @@ from feedgate_ingest.reasons import FeedError, Reason
 from feedgate_ingest.source import SealedSource
 from feedgate_kit.addresses import parse_networks
 from feedgate_kit.tokens import TokenSource, TokenUnavailableError
+from feedgate_kit.trust import SYSTEM_TRUST, Trust
 
 TIMEOUT_S = 5.0
 
@@ -29,6 +30,7 @@ class RegistryVault:
         *,
         pool: str,
         key_id: str,
+        trust: Trust = SYSTEM_TRUST,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """Fetch sources that were sealed to one pool's key.
@@ -38,11 +40,13 @@ class RegistryVault:
             token: this service's own.
             pool: this worker's.
             key_id: of the key it can open with.
+            trust: whose certificates count.
             transport: how to reach registry, where not over the network.
         """
         self._url = registry_url
         self._token = token
         self._question = {"pool": pool, "key_id": key_id}
+        self._trust = trust
         self._transport = transport
 
     async def fetch(self, camera_id: str) -> SealedSource:
@@ -50,7 +54,11 @@ class RegistryVault:
             token = await self._token()
             # Asked once per connection to a camera, so none is kept to registry; and no proxy is used.
             async with httpx.AsyncClient(
-                base_url=self._url, transport=self._transport, timeout=TIMEOUT_S, trust_env=False
+                base_url=self._url,
+                verify=self._trust,
+                transport=self._transport,
+                timeout=TIMEOUT_S,
+                trust_env=False,
             ) as client:
                 response = await client.post(
                     f"/internal/v1/cameras/{camera_id}/source",

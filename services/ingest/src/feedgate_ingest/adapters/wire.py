@@ -1,5 +1,6 @@
 """Ingest's nouns as records on the bus, and back."""
 
+from collections.abc import Callable
 from types import MappingProxyType
 
 from google.protobuf.message import DecodeError
@@ -83,13 +84,19 @@ def state_version(record: Record) -> int:
     return int(version) if version.isascii() and version.isdigit() else 0
 
 
-def taken_back(record: Record, *, worker_id: str, clock: Clock) -> FeedState | None:
-    """What is to be said now instead of what this worker said in an earlier life, if anything."""
+def taken_back(record: Record, *, is_ours: Callable[[str], bool], clock: Clock) -> FeedState | None:
+    """What is to be said now instead of what was said of a stream by whoever had it before, if anything.
+
+    Args:
+        record: the last word on a stream.
+        is_ours: whether a stream is this worker's now.
+        clock: of this worker.
+    """
     try:
         message = feed_pb2.FeedState.FromString(record.value)
-    except DecodeError:
-        return None
-    if message.worker_id != worker_id or message.phase == feed_pb2.FEED_PHASE_IDLE:
+        if message.phase == feed_pb2.FEED_PHASE_IDLE or not is_ours(record.key):
+            return None
+    except (DecodeError, StreamNameError):
         return None
     return idle(record.key, Reason.WORKER_ENDED, clock.now_us())
 

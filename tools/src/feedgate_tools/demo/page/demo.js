@@ -1,7 +1,9 @@
 // The demo's page: the operator's tile and the owner's buttons side by side.
-// Both people's tokens live in this page's memory and nowhere else.
+// Tokens live in this page's memory and nowhere else: both people's where the demo's link opened it,
+// one person's where they signed in.
 
 import { Player } from "/relay/v1/player.js";
+import { leaveToSignIn, renewed, signedIn } from "./sign_in.js";
 
 const STATE_TEXT = {
   connecting: ["Connecting", ""],
@@ -10,7 +12,7 @@ const STATE_TEXT = {
   late: ["Late: what is seen is more than a second old", ""],
   paused: ["Paused", "Pictures come again when the owner wants."],
   hidden: ["Not shown", "No picture is sent while nobody looks at this page."],
-  lost: ["Connection lost", "Nothing is shown until it is back."],
+  lost: ["Not shown for now", "The page tries again by itself."],
   stopped: ["Stopped", "The right to see these pictures has ended."],
   refused: ["Refused", ""],
   closed: ["Closed", ""],
@@ -32,6 +34,23 @@ const NOTICE_TEXT = {
   refused: "Refused",
 };
 
+// Why a view was lost, where it was not the connection.
+const LOST_TEXT = {
+  no_lease: ["Covered to be safe", "The relay did not say in time that pictures may still be shown."],
+  state_not_fresh: ["Not shown for now", "Whether the owner still shares cannot be known just now."],
+  heartbeat_old: ["Not shown for now", "Whether the owner still shares cannot be known just now."],
+  gap_in_notices: ["Covered to be safe", "There is a gap in notices of the relay: one of them is missing."],
+  pictures_too_late: ["Covered to be safe", "The pictures came too late to be live."],
+};
+
+const EVENT_TEXT = {
+  "source.released": "Camera’s sealed address given out",
+};
+
+// What follows from a decision that was made before: no refusal of anything that was asked.
+const CONSEQUENCES = new Set(["grant.closed", "grant.tightened"]);
+
+const ANOTHER_LINK = "Press Enter in the demo’s terminal for another.";
 const LINES_KEPT = 200;
 const CALL_WITHIN_MS = 15000;
 const LEDGER_AFTER_MS = 1500; // the relay's last records of a view are on their way
@@ -42,6 +61,7 @@ const localTimes = (text) =>
   text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, (moment) => new Date(moment).toLocaleTimeString());
 
 let session = null;
+let person = null; // who signed in, where somebody did
 let player = null;
 let isPaused = false;
 let stopAskedAt = null;
@@ -92,17 +112,19 @@ function stateChanged(state) {
   find("cover-title").textContent = title;
   find("cover-text").textContent = text;
   const isOver = state === "stopped" || state === "refused";
-  find("pause").disabled = isOver;
-  find("again").disabled = !isOver;
+  const owns = Boolean(session?.owner_token);
+  find("pause").disabled = isOver || !owns;
+  find("again").disabled = !isOver || person !== null; // the demo's own people begin again
   const hadFocus = document.activeElement === find("stop") || document.activeElement === document.body;
-  find("stop").disabled = isOver || stopAskedAt !== null;
+  find("stop").disabled = isOver || stopAskedAt !== null || !owns;
   if (isOver && hadFocus) find("again").focus(); // a disabled button would lose it
   if (state === "stopped") afterStop();
 }
 
 function noticed(notice) {
-  const title = NOTICE_TEXT[notice.code] ?? words(notice.code);
-  const reason = localTimes(notice.detail || words(notice.reason ?? ""));
+  const lost = notice.code === "lost" ? LOST_TEXT[notice.reason] : undefined;
+  const title = lost?.[0] ?? NOTICE_TEXT[notice.code] ?? words(notice.code);
+  const reason = localTimes(lost?.[1] || notice.detail || words(notice.reason ?? ""));
   if (notice.code !== "gap" && notice.code !== "expiring") find("cover-text").textContent = reason;
   find("notices").prepend(line(notice.at ?? Date.now(), title, reason));
   while (find("notices").childElementCount > LINES_KEPT) find("notices").lastElementChild.remove();
@@ -115,12 +137,22 @@ async function stop() {
   stopAskedAt = performance.now();
   sayMeasured("Stopping…");
   try {
-    await call("POST", `/registry/v1/authorisations/${session.authorisation_id}/withdraw`, session.owner_token);
+    const path = `/registry/v1/authorisations/${session.authorisation_id}/withdraw`;
+    const stopped = await call("POST", path, session.owner_token);
+    if (player === null) stoppedUnseen(stopped);
   } catch (error) {
     stopAskedAt = null;
     find("stop").disabled = false;
     sayFailed("Not stopped", error);
   }
+}
+
+// The owner alone sees no tile that goes dark.
+function stoppedUnseen(stopped) {
+  stopAskedAt = null;
+  find("pause").disabled = true;
+  sayMeasured(localTimes(`Stopped. Nobody sees anything after ${stopped.dark_no_later_than}.`));
+  setTimeout(readLedger, LEDGER_AFTER_MS);
 }
 
 function afterStop() {
@@ -176,9 +208,11 @@ async function readLedger() {
 
 function ledgerLine(entry) {
   if (entry.kind !== "view") {
-    const judged = entry.permitted === null ? "" : entry.permitted ? "permitted" : "refused";
-    const who = [entry.role, entry.agency, entry.actor].filter(Boolean).join(", ");
-    return line(entry.at, entry.event.replaceAll(".", ": "), [who, judged, ...entry.reasons].filter(Boolean).join(" · "));
+    const isDecision = entry.permitted !== null && !CONSEQUENCES.has(entry.event);
+    const judged = isDecision ? (entry.permitted ? "permitted" : "refused") : "";
+    const who = [...new Set([entry.role, entry.agency, entry.actor])].filter(Boolean).join(", ");
+    const told = [who && `by ${who}`, judged, ...entry.reasons.map(words)];
+    return line(entry.at, EVENT_TEXT[entry.event] ?? eventTitle(entry.event), told.filter(Boolean).join(" · "));
   }
   const told = [
     `purpose: ${words(entry.purpose)}`,
@@ -188,6 +222,12 @@ function ledgerLine(entry) {
     entry.dark_ms === null ? "" : `dark on the screen within ${entry.dark_ms} ms`,
   ];
   return line(entry.at, `Seen by ${entry.viewer} of ${entry.agency}`, told.filter(Boolean).join(" · "));
+}
+
+// `grant.closed` as "Grant closed".
+function eventTitle(event) {
+  const title = event.replaceAll(/[._-]/g, " ");
+  return title.charAt(0).toUpperCase() + title.slice(1);
 }
 
 function line(at, title, text) {
@@ -213,27 +253,123 @@ function renewLater() {
 
 async function renew() {
   try {
+    if (person !== null) {
+      hold(await renewed(person));
+      renewLater();
+      return;
+    }
     const { owner_token, operator_token, expires_in_s } = await call("POST", "/demo/renew", session.owner_token);
     Object.assign(session, { owner_token, operator_token, expires_in_s });
   } catch (error) {
     if (error.final) {
-      sayMeasured("This page’s session has ended. Start the demo again for a new link.");
+      sayMeasured(`This page’s session has ended. ${ANOTHER_LINK}`);
       return;
     }
   }
   renewLater();
 }
 
+// Somebody who signed in: what they may see and do here, with their own token.
+
+const TITLES = { owners: "a camera’s owner", agency: "an agency’s person", oversight: "oversight" };
+
+function hold(somebody) {
+  person = somebody;
+  session = { ...session, expires_in_s: person.expiresInS };
+  session[person.issuer.realm === "owners" ? "owner_token" : "operator_token"] = person.accessToken;
+}
+
+async function enter() {
+  const roles = person.issuer.realm === "owners" ? ["owner"] : person.roles;
+  find("state").textContent = `Signed in as ${person.name}: ${roles.join(", ")}`;
+  find("why").textContent = "";
+  renewLater();
+  try {
+    if (roles.includes("owner")) await enterAsOwner();
+    else if (roles.includes("operator")) await enterAsOperator();
+    else cover("Signed in", "There is nothing on this page for your role.");
+  } catch (error) {
+    cover("Refused", [words(error.message), error.detail].filter(Boolean).join(". "));
+  }
+}
+
+async function enterAsOwner() {
+  const token = session.owner_token;
+  cover("Not for you", "Pictures are for whom you let look.");
+  for (const camera of (await call("GET", "/registry/v1/cameras", token)).items) {
+    const given = await call("GET", `/registry/v1/cameras/${camera.id}/authorisations`, token);
+    const inForce = given.items.find((one) => one.state === "active");
+    if (inForce === undefined) continue;
+    Object.assign(session, { camera_id: camera.id, authorisation_id: inForce.id });
+    for (const button of ["stop", "pause", "refresh"]) find(button).disabled = false;
+    await readLedger();
+    return;
+  }
+  sayMeasured("You share no camera.");
+}
+
+async function enterAsOperator() {
+  const open = await call("GET", "/access-policy/v1/grants?phase=open", session.operator_token);
+  const grant = open.items.find((one) => one.names_you);
+  if (grant === undefined) {
+    cover("No grant", "No open grant names you.");
+    return;
+  }
+  session.grant_id = grant.id;
+  watch();
+}
+
+function cover(title, text) {
+  find("cover-title").textContent = title;
+  find("cover-text").textContent = text;
+}
+
+async function offerToSignIn(issuers) {
+  cover("Sign in", "");
+  find("state").textContent = "Nobody is signed in";
+  find("issuers").hidden = false;
+  find("issuers").replaceChildren(
+    ...issuers.map((issuer) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = `Sign in as ${issuer.agency ?? TITLES[issuer.realm]}`;
+      button.addEventListener("click", () => leaveToSignIn(issuer).catch((error) => cover("Not signed in", error.message)));
+      return button;
+    }),
+  );
+}
+
+async function beginSignedIn() {
+  const issuers = await call("GET", "/demo/issuers").catch(() => []);
+  if (issuers.length === 0) return false;
+  try {
+    const somebody = await signedIn(issuers);
+    if (somebody === null) {
+      await offerToSignIn(issuers);
+      return true;
+    }
+    hold(somebody);
+  } catch (error) {
+    await offerToSignIn(issuers);
+    cover("Not signed in", error.message);
+    return true;
+  }
+  await enter();
+  return true;
+}
+
 async function begin() {
   const code = location.hash.slice(1);
+  if (code === "" && (await beginSignedIn())) return;
   history.replaceState(null, "", location.pathname); // the code does not stay in the history
   try {
     session = await call("POST", "/demo/exchange", null, { code });
   } catch (error) {
     find("tile").dataset.state = "refused";
     stateChanged("refused");
+    const isReload = code ? "This link was used before." : "A page that is reloaded needs a new link.";
     find("cover-text").textContent = error.final
-      ? "This link was used before. Start the demo again for a new one."
+      ? `${isReload} ${ANOTHER_LINK}`
       : "The demo does not answer. Is it still running?";
     find("again").disabled = true;
     return;

@@ -1,0 +1,99 @@
+"""Whose TLS certificates count, and until when."""
+
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import httpx
+from cryptography import x509
+
+from feedgate_kit.errors import FeedgateError
+
+Trust = ssl.SSLContext | bool
+"""What httpx takes as `verify`."""
+
+SYSTEM_TRUST: Final[Trust] = True
+
+
+class CertificateError(FeedgateError):
+    """A file of certificates cannot be used; names its setting."""
+
+
+def load_trust(ca_file: Path | None, setting: str) -> Trust:
+    """The system's authorities and those of `ca_file`.
+
+    Args:
+        ca_file: PEM certificates; None for the system's alone.
+        setting: where the file is named.
+
+    Raises:
+        CertificateError: it cannot be read, holds no certificate, or none that is in date.
+    """
+    if ca_file is None:
+        return SYSTEM_TRUST
+    not_after(ca_file, setting)
+    context = httpx.create_ssl_context()
+    context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCertificate:
+    """What a listening port proves itself with."""
+
+    certificate_file: Path
+    key_file: Path
+
+
+def load_server_certificate(
+    certificate_file: Path, key_file: Path, certificate_setting: str, key_setting: str
+) -> ServerCertificate:
+    """A certificate and its key, tried.
+
+    Raises:
+        CertificateError: the certificate is not in date, or the key is not its own.
+    """
+    not_after(certificate_file, certificate_setting)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate_file, key_file)
+    except OSError as error:  # of which ssl's own are
+        seen = "not the certificate's key" if isinstance(error, ssl.SSLError) else error.strerror
+        raise CertificateError(
+            f"{key_setting}: saw `{key_file}` ({seen}); allowed: the private key of {certificate_setting}, PEM"
+        ) from error
+    return ServerCertificate(certificate_file, key_file)
+
+
+def not_after(file: Path, setting: str, now: datetime | None = None) -> datetime:
+    """Until when at least one certificate of a PEM file is in date.
+
+    A file may hold the last authority beside the next one, so one that is over harms nobody while another counts.
+
+    Raises:
+        CertificateError: it cannot be read, holds no certificate, or none that is in date.
+    """
+    now = now or datetime.now(UTC)
+    try:
+        certificates = x509.load_pem_x509_certificates(file.read_bytes())
+    except OSError as error:
+        raise CertificateError(f"{setting}: `{file}` cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise CertificateError(f"{setting}: `{file}` holds no PEM certificate") from error
+    in_date = [
+        each.not_valid_after_utc
+        for each in certificates
+        if each.not_valid_before_utc <= now < each.not_valid_after_utc
+    ]
+    if not in_date:
+        newest = max(certificates, key=lambda each: each.not_valid_after_utc)
+        raise CertificateError(
+            f"{setting}: `{file}` is valid from {_day(newest.not_valid_before_utc)} until"
+            f" {_day(newest.not_valid_after_utc)}; allowed: a certificate that is in date now, {_day(now)}"
+        )
+    return max(in_date)
+
+
+def _day(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%MZ")

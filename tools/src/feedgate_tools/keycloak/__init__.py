@@ -1,0 +1,1 @@
+"""Keycloak's realms for a deployment, as files that Keycloak imports."""
