@@ -117,7 +117,7 @@ def _held(before: Authorisation, terms: camera_pb.Terms | None, now_us: int) -> 
     if scope == before.scope:
         return before
     narrowed = before.narrowed(scope)
-    return narrowed.expired(now_us) if narrowed.state(now_us) == "expired" else narrowed
+    return replace(narrowed, expired_at_us=now_us) if narrowed.state(now_us) == "expired" else narrowed
 
 
 def _event(authorisation: Authorisation) -> str:
