@@ -100,6 +100,22 @@ async def test_one_task_failing_never_ends_another() -> None:
     assert ended == ["steady"]
 
 
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure_like_any_other() -> None:
+    attempts = 0
+
+    async def task() -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:  # as a library does that cancels what its callers wait for
+            raise asyncio.CancelledError
+
+    async def no_pause(_: float) -> None:
+        return
+
+    await supervise("task", task, SteppedClock(), pause=no_pause)
+    assert attempts == 2
+
+
 async def test_cancelling_is_no_failure() -> None:
     log = StringIO()
     configure_logging(stream=log)

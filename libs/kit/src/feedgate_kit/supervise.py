@@ -32,6 +32,12 @@ def pauses(
         pause_s = min(pause_s * 2, longest_s)
 
 
+def is_cancelled() -> bool:
+    """Whether somebody wants the running task to end. A `CancelledError` without that comes from a library."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 async def supervise(
     name: str,
     factory: Callable[[], Awaitable[None]],
@@ -54,8 +60,10 @@ async def supervise(
         began_s = clock.monotonic_s()
         try:
             await factory()
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             # Broad on purpose: whatever one task raises, its neighbours go on.
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                raise
             if clock.monotonic_s() - began_s >= HEALTHY_AFTER_S:
                 waits = new_pauses()
             wait_s = next(waits)
