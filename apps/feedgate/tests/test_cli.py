@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from feedgate import cli
+from feedgate.restored import KINDS
 from feedgate.service_databases import PACKAGES
 from feedgate_kit.errors import FeedgateError
 
@@ -72,6 +73,26 @@ def test_migrating_twice_is_as_once(
             url = f"sqlite+aiosqlite:///{tmp_path}/{service}.sqlite"
             assert run(monkeypatch, "migrate", service, "--database-url", url) == 0
             assert capsys.readouterr() == (f"{service}: migrated\n", "")
+
+
+def test_only_a_migrated_database_of_a_service_with_a_state_topic_is_brought_up_to_date(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: object
+) -> None:
+    assert run(monkeypatch, "restored", "audit") == 2
+    assert "'audit' is not one of 'registry', 'access-policy'" in capsys.readouterr().err
+    assert sorted(KINDS) == ["access-policy", "registry"]
+    for setting, value in (
+        ("OWNER_HASH_KEY", "of the owners in this test, and of no other"),
+        ("POOLS_FILE", "pools.yaml"),
+        ("DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/registry.sqlite"),
+    ):
+        monkeypatch.setenv(f"FEEDGATE_REGISTRY_{setting}", value)
+    assert run(monkeypatch, "restored", "registry") == 2
+    says = (
+        "feedgate: registry's database has an older schema; allowed: this version's."
+        " Run `feedgate migrate registry` first\n"
+    )
+    assert capsys.readouterr() == ("", says)
 
 
 def test_what_nobody_expected_is_a_redacted_log_line_and_no_traceback(

@@ -16,6 +16,9 @@ from feedgate_kit.errors import FeedgateError
 WithDatabase = Literal["registry", "access-policy", "audit"]
 """The services that keep a database; as `service_databases.PACKAGES` has them."""
 
+WithStateTopic = Literal["registry", "access-policy"]
+"""The services whose database has a state topic to follow; as `restored.KINDS` has them."""
+
 WithSettings = Literal["up", "registry", "access-policy", "ingest", "relay", "audit"]
 """As `effective_settings.KINDS` has them."""
 
@@ -85,6 +88,30 @@ def migrate(
 
     asyncio.run(migrate_service(service, database_url, running_role))
     typer.echo(f"{service}: migrated")
+
+
+@app.command()
+def restored(
+    service: Annotated[WithStateTopic, typer.Argument(help="Whose database was restored.")],
+) -> None:
+    """Bring a database that was restored from a backup in front of what its service has said since.
+
+    Run it with the service's own settings, after the restore and before any process of the service starts.
+    Whatever was withdrawn, narrowed, paused, removed or closed since the backup is so again in the database;
+    what was made since is stopped, for the database does not know it. Each change is put on record.
+
+    Prints how often each happened. Doing it again changes nothing. Status 2 and one line where the service
+    still runs, or its topic cannot be read to its end: then nothing was changed.
+    """
+    from feedgate.restored import restored_service
+
+    # What it cannot do becomes one line of ours.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    events = asyncio.run(restored_service(service))
+    for event, times in sorted(events.items()):
+        typer.echo(f"{event}: {times}")
+    if not events:
+        typer.echo("nothing to change")
 
 
 @app.command("check-settings")

@@ -22,7 +22,9 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
     insert,
+    select,
     text,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -138,6 +140,16 @@ class Outbox:
         check_size(record, find_topic(load_topics(), topic, "events"))
         await connection.execute(insert(self.tables.event).values(_row(topic, record)))
         await self._wake_publisher(connection)
+
+    async def newest_versions(self, connection: AsyncConnection, topic: str) -> dict[str, int]:
+        """The version that the database gives each key of a state topic."""
+        columns = self.tables.state.c
+        newest = (
+            select(columns.record_key, func.max(columns.version).label("version"))
+            .where(columns.topic == topic)
+            .group_by(columns.record_key)
+        )
+        return {row.record_key: row.version for row in await connection.execute(newest)}
 
     def _headers(self, message: Message, subject: str) -> Mapping[str, str]:
         return headers_for(

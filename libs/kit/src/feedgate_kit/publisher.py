@@ -23,7 +23,7 @@ from feedgate_kit.clock import Clock
 from feedgate_kit.database import Database
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.outbox import CHANNEL, Outbox, stored_record
-from feedgate_kit.publisher_lock import LockSession, publisher_lock
+from feedgate_kit.publisher_lock import LockSession, lock_name, publisher_lock
 from feedgate_kit.state_turns import Sent, StateTurns, in_order_per_key
 from feedgate_kit.topics import dead_letters
 
@@ -98,7 +98,7 @@ class Publisher:
             ExceptionGroup: of a `LockLostError`, a `BusError` or what the database raised. Start
                 again; the next run reads everything back.
         """
-        async with publisher_lock(self.database, f"publisher of {self.outbox.source}") as session:
+        async with publisher_lock(self.database, lock_name(self.outbox.source)) as session:
             wake_up = _WakeUp(self.database, self.interval_s)
             self.metrics.publishing(True)
             try:

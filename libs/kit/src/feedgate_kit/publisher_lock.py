@@ -54,6 +54,11 @@ class LockSession:
             await self.rows(text("SELECT 1"))
 
 
+def lock_name(source: str) -> str:
+    """The lock under which the outbox of a service, `source`, may be published."""
+    return f"publisher of {source}"
+
+
 @asynccontextmanager
 async def publisher_lock(database: Database, name: str) -> AsyncIterator[LockSession]:
     """Wait for the lock `name`, and hold it while the context lasts.

@@ -13,6 +13,7 @@ from feedgate_access_policy.grant import Grant
 from feedgate_access_policy.question import Person
 from feedgate_contracts.audit.v1 import audit_pb2
 from feedgate_contracts.decision.v1.decision_pb2 import DecisionMade
+from feedgate_contracts.grant.v1.grant_pb2 import GrantState
 from feedgate_kit.ids import new_id
 from feedgate_kit.outbox import Outbox
 from feedgate_kit.timestamps import timestamp
@@ -33,6 +34,8 @@ _EVENTS: Final = {
 }
 
 SYSTEM: Final = audit_pb2.Actor(pseudonym=SERVICE, role="system")
+OPERATIONS: Final = audit_pb2.Actor(pseudonym="operations", role="system")
+"""Who acted where somebody ran a command on the database."""
 
 
 def actor(person: Person, role: str) -> audit_pb2.Actor:
@@ -145,6 +148,24 @@ class Trail:
         if words:
             record.detail["words"] = words
         await self._stage_audit(connection, record)
+
+    async def unknown_closed(self, connection: AsyncConnection, state: GrantState, now_us: int) -> None:
+        """Record the end of a grant that is on the bus alone: its request and its camera's owner are lost."""
+        record = audit_pb2.AuditRecord(
+            record_id=new_id(),
+            operation=audit_pb2.OPERATION_DECISION,
+            event="grant.closed",
+            occurred_at=timestamp(now_us),
+            service=SERVICE,
+            actor=OPERATIONS,
+            camera_id=state.camera_id,
+            authorisation_id=state.authorisation_id,
+            request_id=state.request_id,
+            grant_id=state.grant_id,
+            justification=audit_pb2.Justification(purpose=state.purpose, basis_codes=state.basis_codes),
+            reason=state.closed_reason,
+        )
+        await self._stage_audit(connection, record, state.camera_id or state.grant_id)
 
     async def request_act(
         self,

@@ -8,11 +8,15 @@ from feedgate_contracts.audit.v1.audit_pb2 import (
     Actor,
     AuditRecord,
 )
+from feedgate_contracts.camera.v1.camera_pb2 import CameraState
 from feedgate_kit.ids import new_id
+from feedgate_kit.published import LOST_IN_RESTORE
 from feedgate_kit.timestamps import timestamp
 from feedgate_registry.camera import Camera
 
 SERVICE: Final = "registry"
+OPERATIONS: Final = "operations"
+"""Who acted where somebody ran a command on the database."""
 
 
 def account_opened(owner: str, now_us: int) -> AuditRecord:
@@ -55,6 +59,30 @@ def expired(camera: Camera, authorisation_id: str, now_us: int) -> AuditRecord:
     """An authorisation ended by itself."""
     actor = Actor(pseudonym=SERVICE, role="system")
     return _about(camera, "authorisation.expired", now_us, actor, authorisation_id)
+
+
+def restored(event: str, camera: Camera, authorisation_id: str, now_us: int) -> AuditRecord:
+    """What became of a camera, or of one of its authorisations, after the database was restored from a backup."""
+    actor = Actor(pseudonym=OPERATIONS, role="system")
+    record = _about(camera, event, now_us, actor, authorisation_id)
+    record.reason = LOST_IN_RESTORE
+    return record
+
+
+def unknown_removed(state: CameraState, now_us: int) -> AuditRecord:
+    """A camera that the restored database never heard of is shown no more."""
+    return AuditRecord(
+        record_id=new_id(),
+        operation=OPERATION_CONSENT,
+        event="camera.removed",
+        occurred_at=timestamp(now_us),
+        service=SERVICE,
+        actor=Actor(pseudonym=OPERATIONS, role="system"),
+        owner=state.owner,
+        camera_id=state.camera_id,
+        reason=LOST_IN_RESTORE,
+        detail={"version": str(state.version)},
+    )
 
 
 def source_released(camera: Camera, worker: str, now_us: int) -> AuditRecord:

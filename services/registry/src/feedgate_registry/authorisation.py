@@ -46,6 +46,17 @@ class Scope:
     schedule: Schedule | None  # None: always
     expires_at_us: int
 
+    @classmethod
+    def of_terms(cls, terms: Terms) -> "Scope":
+        """As other services were told it."""
+        return cls(
+            agencies=tuple(sorted(set(terms.agencies))),
+            purposes=tuple(sorted(set(terms.purposes))),
+            renditions=tuple(sorted(set(terms.renditions))),
+            schedule=Schedule.of_message(terms.schedule) if terms.HasField("schedule") else None,
+            expires_at_us=terms.expires_at.ToMicroseconds(),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Authorisation:

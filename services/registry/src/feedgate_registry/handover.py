@@ -60,7 +60,7 @@ class SourceHandover:
             shared = await standing(connection, camera, now_us)
             self._check(camera, shared.sharing, pool, key_id)
             sealed = await rows.read_sealed_source(connection, camera_id)
-            assert sealed is not None  # only a removed camera has none
+            assert sealed is not None  # a removed camera has none, nor has one whose key is no pool's
             record = audit_trail.source_released(camera, worker, now_us)
             await self.outbox.stage_event(
                 connection, topic=audit_events(audit_trail.SERVICE), key=camera_id, message=record

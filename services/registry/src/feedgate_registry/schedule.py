@@ -66,6 +66,11 @@ class Schedule:
     def is_always(self) -> bool:
         return self.windows == tuple(Window(weekday, 0, DAY_MINUTES) for weekday in range(1, 8))
 
+    @classmethod
+    def of_message(cls, message: WeeklySchedule) -> "Schedule":
+        windows = (Window(one.weekday, one.from_minute, one.until_minute) for one in message.windows)
+        return cls(message.time_zone, tuple(windows))
+
     def to_message(self) -> WeeklySchedule:
         return WeeklySchedule(
             time_zone=self.time_zone,
@@ -101,6 +106,18 @@ def covers(outer: Schedule | None, inner: Schedule | None) -> bool:
     if outer is None or outer.is_always:
         return True
     return inner is not None and outer.covers(inner)
+
+
+def common_hours(one: Schedule | None, other: Schedule | None) -> Schedule | None:
+    """What is open in both; without windows where nothing is, or where two zones do not let it be said."""
+    if one is None or one.is_always:
+        return other
+    if other is None or other.is_always:
+        return one
+    if one.time_zone != other.time_zone:
+        return Schedule(one.time_zone, ())
+    windows = [_overlap(mine, theirs) for mine in one.windows for theirs in other.windows]
+    return Schedule(one.time_zone, tuple(sorted(window for window in windows if window is not None)))
 
 
 @cache
@@ -155,3 +172,11 @@ def _holds(outer: Window, inner: Window) -> bool:
         and outer.from_minute <= inner.from_minute
         and inner.until_minute <= outer.until_minute
     )
+
+
+def _overlap(one: Window, other: Window) -> Window | None:
+    begins = max(one.from_minute, other.from_minute)
+    until = min(one.until_minute, other.until_minute)
+    if one.weekday != other.weekday or begins >= until:
+        return None
+    return Window(one.weekday, begins, until)

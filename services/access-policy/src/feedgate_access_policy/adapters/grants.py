@@ -42,6 +42,13 @@ async def find(
     return None if row is None else _from_row(row)
 
 
+async def locked(connection: AsyncConnection, grant_id: str) -> Grant | None:
+    """Any agency's grant, to be changed."""
+    query = select(GRANTS).where(GRANTS.c.grant_id == grant_id).with_for_update()
+    row = (await connection.execute(query)).mappings().first()
+    return None if row is None else _from_row(row)
+
+
 async def newest(
     connection: AsyncConnection,
     agency: str,
