@@ -53,7 +53,7 @@ async def supervise(
     while True:
         began_s = clock.monotonic_s()
         try:
-            await factory()
+            await _attempt(factory)
         except Exception as error:
             # Broad on purpose: whatever one task raises, its neighbours go on.
             if clock.monotonic_s() - began_s >= HEALTHY_AFTER_S:
@@ -70,6 +70,28 @@ async def supervise(
             await pause(wait_s)
         else:
             return
+
+
+class StrayCancellationError(FeedgateError):
+    """An attempt ended as if it had been cancelled, and nobody had."""
+
+
+async def _attempt(factory: Callable[[], Awaitable[None]]) -> None:
+    """One attempt.
+
+    A library may await what it has cancelled itself, as aiokafka does where a connection ends while it
+    starts. Taken for a cancellation of ours it would end the task for ever, without a word.
+
+    Raises:
+        StrayCancellationError: that happened.
+    """
+    try:
+        await factory()
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise StrayCancellationError("something it waited for was cancelled, but not by us") from error
 
 
 @asynccontextmanager
