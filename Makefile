@@ -96,6 +96,11 @@ endif
 demo: $(RUNTIME)  ## Play the whole story and stay up (CAMERA=rtsp://… to use your own camera).
 	@$(BIN)/feedgate demo
 
+.PHONY: dashboards
+dashboards: $(DEV)  ## Write Grafana's dashboards and the page of metrics from the code.
+	@$(BIN)/python -m deploy.grafana
+	@$(BIN)/python -m feedgate.metrics_reference > docs/ref/metrics.md
+
 # The base of every image; any with Python 3.11 or newer and its venv module.
 BASE ?= python:3.11-slim
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' apps/feedgate/pyproject.toml)

@@ -10,8 +10,11 @@ import typer
 from rich.console import Console
 
 import bench.fanout
+import bench.handover
 import bench.ingest
+import bench.move
 import bench.screen
+import bench.start
 import bench.withdrawal
 from bench import programme
 from bench.figures import BenchError, Result, Unmeasured
@@ -81,6 +84,24 @@ def admission(json: Json = False) -> None:
 def screen(trials: Trials = 20, json: Json = False) -> None:
     """Owner's call until the tile is covered in Chromium."""
     _run(bench.screen.measure(trials), json)
+
+
+@app.command()
+def start(cameras: Annotated[int, typer.Option(min=0, max=1_000_000)] = 100_000, json: Json = False) -> None:
+    """Each service from its start to ready, with so many cameras in the state topic."""
+    _run(bench.start.measure(cameras), json)
+
+
+@app.command()
+def handover(viewers: Viewers = 200, trials: Trials = 3, json: Json = False) -> None:
+    """Death or stop of the process that publishes until another one does, with views open."""
+    _run(bench.handover.measure(viewers, trials), json)
+
+
+@app.command()
+def move(trials: Trials = 3, json: Json = False) -> None:
+    """For how long a camera gives no pictures when another ingest worker takes it over."""
+    _run(bench.move.measure(trials), json)
 
 
 @app.command(name="all")

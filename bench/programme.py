@@ -9,8 +9,11 @@ import uvloop
 
 import bench.admission
 import bench.fanout
+import bench.handover
 import bench.ingest
+import bench.move
 import bench.screen
+import bench.start
 import bench.withdrawal
 from bench.figures import BenchError, Result, Unmeasured
 from bench.servers import ServerFailedError
@@ -20,6 +23,8 @@ from feedgate_tools.simulator.process import SimulatorError
 WITHDRAWAL_TRIALS = 15
 SCREEN_TRIALS = 20
 SECONDS = 20
+STATE_TOPIC_CAMERAS = 100_000
+SCALE_TRIALS = 3
 
 
 def run(measuring: Coroutine[Any, Any, Result]) -> Result:
@@ -48,7 +53,10 @@ def run_all() -> Iterator[Result | Unmeasured]:
         "ingest --bus embedded": lambda: bench.ingest.measure(20, SECONDS, "pyav", "embedded"),
         "ingest --bus kafka": lambda: bench.ingest.measure(20, SECONDS, "pyav", "kafka"),
         "admission": admission,
+        "handover": lambda: bench.handover.measure(200, SCALE_TRIALS),
+        "move": lambda: bench.move.measure(SCALE_TRIALS),
         "screen": lambda: bench.screen.measure(SCREEN_TRIALS),
+        "start": lambda: bench.start.measure(STATE_TOPIC_CAMERAS),
     }
     for name, measure in programme.items():
         try:

@@ -40,12 +40,12 @@ from feedgate_kit.database import Database
 from feedgate_kit.identity import IssuerConfig, TokenVerifier
 from feedgate_kit.listening import Listen
 from feedgate_kit.migration import migrate
+from feedgate_kit.resolver import SystemResolver
 from feedgate_kit.sealing import key_id_of, private_key_text, public_key_text
 from feedgate_kit.server import running
 from feedgate_kit.service import Service
 from feedgate_kit.telemetry import configure_logging
 from feedgate_kit.tokens import LocalIssuer
-from feedgate_registry.adapters.host_resolver import HostResolver
 from feedgate_registry.jurisdictions import load_jurisdictions
 from feedgate_registry.pools import load_pools
 from feedgate_registry.ports import RegistryPorts
@@ -142,7 +142,7 @@ class _Rest:
             database=await self._database(path, "registry", "feedgate_registry"),
             bus=self._bus,
             clock=self._clock,
-            resolver=HostResolver(settings.resolve_timeout_s),
+            resolver=SystemResolver(settings.resolve_timeout_s),
             verifier=verifier,
             agencies=self._agencies,
             pools=load_pools(settings.pools_file),

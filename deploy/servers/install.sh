@@ -19,7 +19,8 @@ want() { installed "$1" || wanted+=("$1"); }
 
 if ! on_path apt-get; then
     echo "not Debian: install PostgreSQL, Chromium with DejaVu fonts, GStreamer 1.22 with its RTSP server and" >&2
-    echo "Python bindings, ffmpeg, libfaketime, Java 17 and Maven yourself; the tests find them on PATH" >&2
+    echo "Python bindings, ffmpeg, libfaketime, kcat, Prometheus 2.42 with Alertmanager, a JDK 17 and Maven yourself;" >&2
+    echo "the tests find them on PATH" >&2
     on_path mvn || exit 1
 else
     on_path git || want git
@@ -29,14 +30,17 @@ else
     want fonts-dejavu-core
     want ffmpeg
     want faketime
+    want prometheus
+    want prometheus-alertmanager
     want python3-gi
     want gir1.2-gst-rtsp-server-1.0
     for set in plugins-base plugins-good plugins-bad plugins-ugly libav tools; do
         want "gstreamer1.0-$set"
     done
+    on_path javac || want default-jdk-headless
+    want kcat
     # An engine for `make compose-test`; it is started there, never here.
     for program in docker.io docker-compose iptables debootstrap; do want "$program"; done
-    on_path java || want default-jre-headless
     { kafka_is_complete && keycloak_is_complete; } || on_path mvn || want maven
 fi
 

@@ -260,3 +260,19 @@ async def test_starting_without_a_broker_fails_and_leaves_nothing_open(
     broker.kill()
     with pytest.raises(BusError, match="connecting"):
         await unopened.start()
+
+
+async def test_ports_taken_before_a_start_that_failed_serve_after_one_that_did_not(
+    broker: KafkaBroker, unopened: KafkaBus, state: StateLog, events: EventLog, media: MediaFeed
+) -> None:
+    broker.kill()
+    with pytest.raises(BusError, match="connecting"):
+        await unopened.start()
+    broker.start()
+    await unopened.start()
+    try:
+        await append_at_last(state, record("camera", 1))
+        await append_at_last(events, record("camera", 1))
+        assert (await through_again(media, aiter(await media.open_tail(KEY))))[-1] >= 1_000
+    finally:
+        await unopened.close()

@@ -83,6 +83,21 @@ async def test_a_slow_tail_loses_the_oldest_and_costs_no_other(bus: Bus, back: B
     assert numbers(await take(aiter(slow), kept)) == list(range(5))[-kept:]
 
 
+async def test_erasing_a_stream_costs_others_nothing_and_it_may_go_on(bus: Bus, back: Back) -> None:
+    feed = bus.media_feed(back.media)
+    erased, other = await feed.open_tail("camera-a/original"), await feed.open_tail("camera-b/original")
+    assert feed.offer(record("camera-a/original", 0))
+    assert feed.offer(record("camera-b/original", 0))
+    assert numbers(await take(aiter(erased), 1)) == [0]
+    erasing = asyncio.create_task(feed.erase("camera-a/original", spare_s=0.3))
+    for number in range(1, 20):
+        assert feed.offer(record("camera-b/original", number))
+    await soon(erasing)
+    assert numbers(await take(aiter(other), 20)) == list(range(20))
+    assert feed.offer(record("camera-a/original", 1))
+    assert numbers(await take(aiter(erased), 1)) == [1]
+
+
 async def test_closing_a_tail_ends_the_iteration_under_way(bus: Bus, back: Back) -> None:
     feed = bus.media_feed(back.media)
     tail = await feed.open_tail("camera/original")
@@ -113,7 +128,7 @@ async def test_a_closed_bus_ends_every_tail_and_pushes_back(bus: Bus, back: Back
     assert not feed.offer(record("camera/original", 1))
 
 
-async def test_offering_to_nobody_is_cheap_and_leaves_nothing(bus: Bus, back: Back) -> None:
+async def test_offering_to_nobody_is_accepted(bus: Bus, back: Back) -> None:
     feed = bus.media_feed(back.media)
     for number in range(20):
         assert feed.offer(record("unseen/original", number, b"x" * 12_000))

@@ -219,11 +219,13 @@ class ScriptedRelay:
         self.origin = ""
         self.tickets = 0
         self.ticket_problem: dict[str, Any] | None = None
+        self.ticket_view_until: str | None = None
         self.on_withdraw: Callable[[], None] = lambda: None
         self.views: list[ScriptedView] = []
         self.sessions = 0
         self.ledger: list[dict[str, Any]] = []
         self._opened: asyncio.Queue[ScriptedView] = asyncio.Queue()
+        self._asked = asyncio.Condition()
 
     @property
     def url(self) -> str:
@@ -236,6 +238,11 @@ class ScriptedRelay:
         if greet:
             view.hello()
         return view
+
+    async def until_asked(self, tickets: int, within_s: float = 15.0) -> None:
+        """Until so many tickets were asked for."""
+        async with asyncio.timeout(within_s), self._asked:
+            await self._asked.wait_for(lambda: self.tickets >= tickets)
 
     async def session(self) -> PageSession:
         return PageSession(
@@ -271,13 +278,15 @@ class ScriptedRelay:
 
         @app.post("/access-policy/v1/grants/{grant}/tickets")
         async def ticket(grant: str) -> JSONResponse:
-            self.tickets += 1
+            async with self._asked:
+                self.tickets += 1
+                self._asked.notify_all()
             if self.ticket_problem is not None:
                 return JSONResponse(self.ticket_problem, self.ticket_problem["status"])
             answer = {
                 "ticket": f"ticket-{grant}-{self.tickets}",
                 "expires_at": rfc3339(60),
-                "view_until": rfc3339(300),
+                "view_until": self.ticket_view_until or rfc3339(300),
                 "stream": f"{CAMERA}/original",
                 "notices_url": "/relay/v1/notices",
             }

@@ -24,6 +24,7 @@ from tests.property.world import LIMITS, STALL_S, World
 
 EXAMPLES = 15
 STEPS = 30
+MORE_ROUNDS = 4
 
 TOPICS = st.sampled_from([CAMERA_STATE, GRANT_STATE])
 FAULTS = st.sampled_from([Fault.LATE, Fault.UNACKNOWLEDGED, Fault.TWICE, Fault.REFUSED])
@@ -63,6 +64,11 @@ class Enforcement(RuleBasedStateMachine):
         grant_id = await self.world.grant(authorisation)
         await self.world.pass_time(2.0)
         await self.world.watch(grant_id)
+        await self.world.pass_time(2.0)
+        # Seldom met by chance: it takes a live view and nothing that ends it for seconds on end.
+        await self.world.pause()
+        await self.world.pass_time(0.5)
+        await self.world.resume()
         await self.world.pass_time(2.0)
 
     def teardown(self) -> None:
@@ -269,18 +275,24 @@ class Enforcement(RuleBasedStateMachine):
 @pytest.mark.timeout(600)
 def test_no_picture_is_ever_delivered_outside_the_rule() -> None:
     Enforcement.happened, Enforcement.delivered = Counter(), 0
-    run_state_machine_as_test(
-        Enforcement,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            derandomize=True,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    # What one round comes across is chance: Hypothesis also draws from the constants of whichever
+    # modules were imported before. The first round is the same each time; more only fill its gaps.
+    for derandomize in (True, *[False] * MORE_ROUNDS):
+        run_state_machine_as_test(
+            Enforcement,
+            settings=settings(
+                max_examples=EXAMPLES,
+                stateful_step_count=STEPS,
+                derandomize=derandomize,
+                database=None,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+        missed = MUST_HAPPEN - set(Enforcement.happened)
+        if not missed:
+            break
     assert Enforcement.delivered > EXAMPLES, "a run that shows nothing proves nothing"
-    missed = MUST_HAPPEN - set(Enforcement.happened)
     assert not missed, f"{sorted(missed)} never happened among {sorted(Enforcement.happened)}"
 
 

@@ -524,6 +524,7 @@ class World:
             pools={"site": pool},
             jurisdictions={"AR": None},
             most_authorisations=1_000,
+            acted=lambda _: None,
         )
         await self.acts.open_account(OWNER, issuer="https://owners.example", subject="ana")
         description = CameraDescription("door", Place(-59.1, -37.3, 40.0, 90.0), "AR", "site")
@@ -588,5 +589,5 @@ class World:
 
 
 class _NoNames:
-    async def resolve(self, host: str) -> Sequence[Any]:
+    async def addresses(self, host: str) -> Sequence[Any]:
         raise AssertionError(f"no name is asked for here; saw `{host}`")

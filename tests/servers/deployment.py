@@ -2,9 +2,12 @@
 
 import asyncio
 import os
+import signal
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,8 +25,9 @@ from feedgate_kit.bus.kafka_settings import OPEN, KafkaSecurity
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.sealing import key_id_of, private_key_text, public_key_text
 from feedgate_kit.topics import apply_topics, load_topics
-from feedgate_tools.demo.story import Cast, People
+from feedgate_tools.demo.story import Cast, People, eventually
 from feedgate_tools.issuer import DevelopmentIssuer
+from tests.servers.balancer import Balancer
 from tests.servers.kafka import KafkaCluster
 from tests.servers.ports import free_port
 from tests.servers.postgres import SeparatedDatabase
@@ -32,6 +36,8 @@ from tests.servers.process import ServerFailedError, ServerProcess
 AGENCY = "metro-police"
 POOL = "local"
 READY_TIMEOUT_S = 60.0
+BALANCED = ("registry", "access-policy")
+"""Whose internal ports other services call: any of their processes answers."""
 KAFKA_PASSWORDS = "kafka-passwords"
 
 PACKAGES = {
@@ -44,7 +50,9 @@ PACKAGES = {
 
 
 class Deployment:
-    """Five processes, and what they need to find each other.
+    """Five services, one process each or more, and what they need to find each other.
+
+    The processes of a service are called by its name, `<service>-2`, `<service>-3`, …
 
     Enter it with the servers already running; processes may then be killed,
     frozen and started again one by one.
@@ -59,6 +67,8 @@ class Deployment:
         secured: KafkaCluster | None = None,
         allowed_networks: Sequence[str] = ("127.0.0.1/32",),
         environment: Mapping[str, Mapping[str, str]] | None = None,
+        processes: Mapping[str, int] | None = None,
+        replication_factor: int = 1,
     ) -> None:
         """Prepare.
 
@@ -70,6 +80,8 @@ class Deployment:
             make_database: makes an empty database with an owning and a running role.
             allowed_networks: where cameras may be.
             environment: further variables per service.
+            processes: how many of a service there are, where it is not one.
+            replication_factor: of every topic.
         """
         self.folder = folder
         self.kafka_bootstrap = kafka_bootstrap
@@ -79,20 +91,32 @@ class Deployment:
         self.extra = environment or {}
         self.clock = SystemClock()
         self.issuer = DevelopmentIssuer(self.clock, agency=AGENCY)
-        self.ports = {name: (free_port(), free_port()) for name in PACKAGES}
+        self.replication_factor = replication_factor
+        self.services = {
+            name: service
+            for service in PACKAGES
+            for name in names_of(service, (processes or {}).get(service, 1))
+        }
+        """The service of each process."""
+        self.ports = {name: (free_port(), free_port()) for name in self.services}
         self.databases: dict[str, SeparatedDatabase] = {}
         self.processes: dict[str, ServerProcess] = {}
-        self._doubles: dict[str, str] = {}
+        self._doubles: set[str] = set()
+        self._balancers: dict[str, Balancer] = {}
         self._altered: set[str] = set()
         self._stack = AsyncExitStack()
 
-    def origin(self, service: str) -> str:
-        """A service's public origin."""
-        return f"http://127.0.0.1:{self.ports[service][0]}"
+    def origin(self, name: str) -> str:
+        """A process's public origin."""
+        return f"http://127.0.0.1:{self.ports[name][0]}"
 
-    def internal(self, service: str) -> str:
-        """A service's internal origin."""
-        return f"http://127.0.0.1:{self.ports[service][1]}"
+    def internal(self, name: str) -> str:
+        """A process's internal origin."""
+        return f"http://127.0.0.1:{self.ports[name][1]}"
+
+    def names(self, service: str) -> list[str]:
+        """The processes of a service that are there from the start."""
+        return [name for name, its in self.services.items() if its == service and name not in self._doubles]
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -102,10 +126,13 @@ class Deployment:
                 database = self.databases[name] = self.make_database()
                 await migrate_service(name, database.owner_url, database.running_role)
             self._write_files()
+            for service in BALANCED:
+                ports = [self.ports[name][1] for name in self.names(service)]
+                self._balancers[service] = await stack.enter_async_context(Balancer(ports))
             stack.callback(self._end_all)
-            for name in PACKAGES:
+            for name in self.services:
                 self.start(name)
-            await asyncio.gather(*(self.until_ready(name) for name in PACKAGES))
+            await asyncio.gather(*(self.until_ready(name) for name in self.services))
             self._stack = stack.pop_all()
         return self
 
@@ -120,7 +147,9 @@ class Deployment:
 
     async def _apply_topics(self) -> None:
         if self.secured is None:
-            await apply_topics(self.kafka_bootstrap, load_topics(), [AGENCY])
+            await apply_topics(
+                self.kafka_bootstrap, load_topics(), [AGENCY], replication_factor=self.replication_factor
+            )
         else:
             await apply_all(
                 self.kafka_bootstrap,
@@ -130,56 +159,58 @@ class Deployment:
                 passwords=self.folder / KAFKA_PASSWORDS,
             )
 
-    def start(self, service: str, environment: Mapping[str, str] | None = None) -> None:
-        """Start a service's process anew, with the same settings.
+    def start(self, name: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start a process anew, with the same settings.
 
         Args:
-            service: which.
+            name: which.
             environment: further variables for this start alone.
         """
-        self._start(service, service, environment or {})
-        (self._altered.add if environment else self._altered.discard)(service)
+        self._start(name, environment or {})
+        (self._altered.add if environment else self._altered.discard)(name)
 
     def start_beside(self, service: str) -> str:
-        """Start a second process of a service on the same database; the name it has here.
+        """Start a further process of a service on the same database; the name it has here.
 
-        It takes requests at once, but publishes and is ready only once the first one has let go of
-        the publisher's lock.
+        It takes requests, and publishes once the first one has let go of the publisher's lock.
         """
         name = f"{service} beside"
-        self._doubles[name] = service
+        self._doubles.add(name)
+        self.services[name] = service
         self.ports[name] = (free_port(), free_port())
-        self._start(name, service, {})
+        self._start(name, {})
         return name
 
-    async def restart(self, service: str, environment: Mapping[str, str] | None = None) -> None:
-        """Kill a service's process if it runs, start it anew and wait until it is ready."""
-        self.processes[service].kill()
-        self.start(service, environment)
-        await self.until_ready(service)
+    async def restart(self, name: str, environment: Mapping[str, str] | None = None) -> None:
+        """Kill a process if it runs, start it anew and wait until it is ready."""
+        self.processes[name].kill()
+        self.start(name, environment)
+        await self.until_ready(name)
 
     async def restore(self) -> None:
-        """Every service one running process again, with its own settings and ready, whatever was done."""
+        """Every process of the start running again, with its own settings and ready, whatever was done."""
         for name in list(self._doubles):
             self.processes.pop(name).end()
-            del self.ports[name], self._doubles[name]
-        for name in PACKAGES:
+            del self.ports[name], self.services[name]
+        self._doubles.clear()
+        for name in self.services:
             if name in self._altered:
                 self.processes[name].end()
             if self.processes[name].running:
                 self.processes[name].thaw()
             else:
                 self.start(name)
-        await asyncio.gather(*(self.until_ready(name) for name in PACKAGES))
+        await asyncio.gather(*(self.until_ready(name) for name in self.services))
 
-    def _start(self, name: str, service: str, environment: Mapping[str, str]) -> None:
+    def _start(self, name: str, environment: Mapping[str, str]) -> None:
+        service = self.services[name]
         process = ServerProcess(
             name,
             [sys.executable, "-m", PACKAGES[service]],
             self.folder / f"{name}.log",
             environment={
                 **os.environ,
-                **self._settings(name, service),
+                **self._settings(name),
                 **self.extra.get(service, {}),
                 **environment,
             },
@@ -202,6 +233,45 @@ class Deployment:
             ServerFailedError: it ended, or it did not answer in time.
         """
         await self._until_success(service, "/healthz")
+
+    async def until_publishing(self, name: str) -> None:
+        """Until a process's publisher holds the lock, and Kafka has its first heartbeat.
+
+        Raises:
+            StoryError: it did not in time.
+        """
+        prefix = self.services[name].replace("-", "_")
+        await eventually(
+            partial(self.metric, name, f"{prefix}_heartbeat_timestamp_seconds"),
+            bool,
+            READY_TIMEOUT_S,
+            f"the first heartbeat of {name}",
+        )
+
+    async def publishing(self, service: str) -> str:
+        """The one process of a service that publishes."""
+        names = self.names(service)
+        active = [name for name in names if await self._is_active(name)]
+        if len(active) != 1:
+            raise ServerFailedError(f"{active} publish; allowed: one of {names}")
+        return active[0]
+
+    async def until_active(self, name: str) -> None:
+        """Until this process holds the publisher's lock.
+
+        Raises:
+            StoryError: it does not in time.
+        """
+        await eventually(lambda: self._is_active(name), bool, READY_TIMEOUT_S, f"{name} to publish")
+
+    async def _is_active(self, name: str) -> bool:
+        service = self.services[name].replace("-", "_")
+        return bool(await self.metric(name, f"{service}_publisher_active"))
+
+    async def metric(self, name: str, metric: str) -> float:
+        """The sum of a metric over its labels, of one process."""
+        lines = (await self.metrics(name)).splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0] == metric)
 
     async def _until_success(self, service: str, path: str) -> None:
         process = self.processes[service]
@@ -240,7 +310,13 @@ class Deployment:
             supervisor=person("supervisor").token_source(),
             developer=person("agency-system").token_source(),
         )
-        transport = _ByFirstSegment({name: self.origin(instead.get(name, name)) for name in PACKAGES})
+        transport = _ByFirstSegment(
+            {
+                service: [self.origin(name) for name in [instead.get(service, "")] if name]
+                or [self.origin(name) for name in self.names(service)]
+                for service in PACKAGES
+            }
+        )
         async with httpx.AsyncClient(transport=transport, base_url="http://feedgate", timeout=15.0) as http:
             yield People(http, cast, agency=AGENCY, pool=POOL)
 
@@ -253,14 +329,14 @@ class Deployment:
 
     @asynccontextmanager
     async def view(
-        self, people: People, grant_id: str, ticket: dict[str, Any] | None = None
+        self, people: People, grant_id: str, ticket: dict[str, Any] | None = None, relay: str = "relay"
     ) -> AsyncIterator[View]:
         """An open view of a grant, as the operator, with a fresh ticket or the given one."""
 
         async def take_ticket() -> dict[str, Any]:
             return ticket or await self.take_ticket(people, grant_id)
 
-        view = View(self.origin("relay"), take_ticket)
+        view = View(self.origin(relay), take_ticket)
         try:
             await view.open()
             yield view
@@ -295,7 +371,8 @@ class Deployment:
             )
         )
 
-    def _settings(self, name: str, service: str) -> dict[str, str]:
+    def _settings(self, name: str) -> dict[str, str]:
+        service = self.services[name]
         prefix = f"FEEDGATE_{service.replace('-', '_').upper()}_"
         public, internal = self.ports[name]
         settings = {
@@ -306,7 +383,7 @@ class Deployment:
             "ISSUERS_FILE": str(self.folder / "issuers.yaml"),
             "AGENCIES_FILE": str(self.folder / "agencies.yaml"),
             **self._kafka_settings(service),
-            **self._own_settings(service),
+            **self._own_settings(name),
         }
         if service in self.databases:
             settings["DATABASE_URL"] = self.databases[service].running_url
@@ -322,7 +399,7 @@ class Deployment:
             "KAFKA_PASSWORD": user.password,
         }
 
-    def _own_settings(self, service: str) -> dict[str, str]:
+    def _own_settings(self, name: str) -> dict[str, str]:
         own = {
             "registry": {
                 "OWNER_HASH_KEY": "of the owners in this test, and of no other",
@@ -335,16 +412,18 @@ class Deployment:
             "audit": {"OWNER_HASH_KEY": "of the owners in this test, and of no other"},
             "ingest": {
                 "POOL": POOL,
+                "WORKER_ID": name,
                 "POOL_PRIVATE_KEY": private_key_text(self.pool_key),
-                "REGISTRY_URL": self.internal("registry"),
+                "REGISTRY_URL": self._balancers["registry"].origin,
                 **self._identity("ingest"),
             },
             "relay": {
-                "ACCESS_POLICY_INTERNAL_URL": self.internal("access-policy"),
+                "RELAY_ID": name.replace(" ", "-"),
+                "ACCESS_POLICY_INTERNAL_URL": self._balancers["access-policy"].origin,
                 **self._identity("relay"),
             },
         }
-        return own[service]
+        return own[self.services[name]]
 
     def _identity(self, service: str) -> dict[str, str]:
         """What a service gets its own tokens with."""
@@ -357,21 +436,38 @@ class Deployment:
 
     def _end_all(self) -> None:
         for process in self.processes.values():
+            if process.running:
+                process.signal(signal.SIGTERM)  # all of them first, so that they end side by side
+        for process in self.processes.values():
             process.end()
 
 
-class _ByFirstSegment(httpx.AsyncBaseTransport):
-    """Sends each request to the origin that its path's first segment names, as a gateway would."""
+def names_of(service: str, count: int) -> list[str]:
+    return [service, *(f"{service}-{number}" for number in range(2, count + 1))]
 
-    def __init__(self, origins: Mapping[str, str]) -> None:
-        self.origins = {name: httpx.URL(origin) for name, origin in origins.items()}
+
+class _ByFirstSegment(httpx.AsyncBaseTransport):
+    """Sends each request where its path's first segment says, as a gateway would.
+
+    Of several origins in turn; one that accepts no connection is passed over.
+    """
+
+    def __init__(self, origins: Mapping[str, Sequence[str]]) -> None:
+        self.origins = {name: deque(map(httpx.URL, several)) for name, several in origins.items()}
         self.inner = httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        origin = self.origins[request.url.path.split("/")[1]]
-        request.url = request.url.copy_with(host=origin.host, port=origin.port)
-        request.headers["host"] = origin.netloc.decode()
-        return await self.inner.handle_async_request(request)
+        origins = self.origins[request.url.path.split("/")[1]]
+        for left in reversed(range(len(origins))):
+            origins.rotate(-1)
+            request.url = request.url.copy_with(host=origins[0].host, port=origins[0].port)
+            request.headers["host"] = origins[0].netloc.decode()
+            try:
+                return await self.inner.handle_async_request(request)
+            except httpx.ConnectError:
+                if not left:
+                    raise
+        raise AssertionError("a service has a process")
 
     async def aclose(self) -> None:
         await self.inner.aclose()

@@ -80,8 +80,21 @@ def missing_gstreamer_client() -> str | None:
     return missing_gstreamer() or (None if shutil.which("gst-launch-1.0") else "no `gst-launch-1.0`")
 
 
+def missing_jdk() -> str | None:
+    return None if shutil.which("javac") else "no `javac`"
+
+
+def missing_kcat() -> str | None:
+    return None if shutil.which("kcat") else "no `kcat`"
+
+
 def missing_ffmpeg() -> str | None:
     return None if shutil.which("ffmpeg") else "no `ffmpeg`"
+
+
+def missing_prometheus() -> str | None:
+    programs = ("prometheus", "promtool", "prometheus-alertmanager", "amtool")
+    return next((f"no `{program}`" for program in programs if shutil.which(program) is None), None)
 
 
 def faketime_library() -> Path | None:
@@ -110,7 +123,10 @@ NEEDS: Mapping[str, Callable[[], str | None]] = {
     "gstreamer": missing_gstreamer,
     "gstreamer-client": missing_gstreamer_client,
     "ffmpeg": missing_ffmpeg,
+    "jdk": missing_jdk,
+    "kcat": missing_kcat,
     "faketime": missing_faketime,
+    "prometheus": missing_prometheus,
     "docker": missing_docker,
 }
 """Each need and the question that answers what is missing, or None when nothing is."""

@@ -38,6 +38,7 @@ class ServerProcess:
         self._command = [*bound_to_parent(user), *map(str, command)]
         self._environment = dict(environment) if environment is not None else None
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_began = 0
 
     @property
     def pid(self) -> int:
@@ -51,6 +52,7 @@ class ServerProcess:
 
     def start(self) -> None:
         with self.log.open("ab") as output:
+            self._log_began = output.tell()
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -116,6 +118,10 @@ class ServerProcess:
         if self._process is None or not self.running:
             raise ServerFailedError(f"{self.name} is not running:\n{self.last_words()}")
         self._process.send_signal(number)
+
+    def words_since_start(self) -> str:
+        """What it wrote since it was started last."""
+        return self.log.read_bytes()[self._log_began :].decode(errors="replace")
 
     def last_words(self, lines: int = 30) -> str:
         if not self.log.exists():

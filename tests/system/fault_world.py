@@ -177,6 +177,18 @@ class World:
                 if len(runs) == count:
                     return
 
+    async def until_said(self, service: str, *words: str) -> None:
+        """Until the service, as it was started last, has logged a line with all these words."""
+        process = self.deployment.processes[service]
+
+        async def new_lines() -> list[str]:
+            return process.words_since_start().splitlines()
+
+        def said(lines: list[str]) -> bool:
+            return any(all(word in line for word in words) for line in lines)
+
+        await eventually(new_lines, said, TIMEOUT_S, f"{service} to say {words}")
+
     async def ended_view(self, camera_id: str) -> dict[str, Any]:
         """The camera's view in the owner's ledger, as soon as its end is there."""
 

@@ -76,7 +76,6 @@ class IngestWorld:
         self.private_key = X25519PrivateKey.generate()
         self.settings = IngestSettings.model_validate(
             {
-                "bus": "embedded",
                 "pool": POOL,
                 "pool_private_key": SecretStr(private_key_text(self.private_key)),
                 "registry_url": "http://registry.invalid",

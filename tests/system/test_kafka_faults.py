@@ -200,6 +200,22 @@ async def test_registry_starts_and_stops_sharing_while_kafka_is_down_and_all_goe
         await world.stops_at_once(other, kept)
 
 
+async def test_ingest_started_while_kafka_is_down_shows_pictures_when_it_is_back(world: World) -> None:
+    shared = await world.share()
+    async with world.view(shared) as watch:
+        killed_us = now_us()
+        world.broker.kill()
+        world.deployment.processes["ingest"].kill()
+        world.deployment.start("ingest")
+        await world.until_said("ingest", "background task failed", "connect to the bus")
+        await watch.until_notice("not_fresh", killed_us)
+        await world.start_broker()
+        back_us = now_us()
+        world.went_dark(watch, killed_us, back_us)
+        await world.came_back(watch, back_us)
+        await world.stops_at_once(watch, shared)
+
+
 async def test_what_an_older_publisher_writes_late_brings_no_withdrawn_right_back(world: World) -> None:
     deployment, people, detour = world.deployment, world.people, world.broker.detour
     bootstrap = {"FEEDGATE_REGISTRY_KAFKA_BOOTSTRAP": f"127.0.0.1:{detour.port}"}
@@ -216,7 +232,7 @@ async def test_what_an_older_publisher_writes_late_brings_no_withdrawn_right_bac
             await detour.held.wait()
             stopped_us = now_us()
             deployment.processes["registry"].freeze()
-            await deployment.until_ready(second)
+            await deployment.until_publishing(second)
             taken_s = (now_us() - stopped_us) / MICROSECONDS
             world.measure("second_publishes_in_s", taken_s)
             assert taken_s <= LOCK_S

@@ -11,15 +11,21 @@ from feedgate_client import Notice, Picture, kafka_frame_events
 from feedgate_client.pictures import matches
 from feedgate_client.view import View
 from feedgate_contracts.frame.v1.frame_pb2 import FrameEvent
+from feedgate_kit.topics import ACCESS_UNITS, load_topics
 from feedgate_tools.demo.page_routes import StoryError
 from feedgate_tools.demo.story import People, eventually
 from feedgate_tools.simulator.process import Simulator
 from feedgate_tools.simulator.settings import Settings
 from tests.servers.deployment import AGENCY, Deployment
 from tests.servers.kafka import KafkaCluster
+from tests.servers.kafka_reading import whole_topic
 from tests.servers.postgres import SeparatedDatabase
 
 pytestmark = [pytest.mark.needs("kafka", "postgres"), pytest.mark.timeout(180)]
+
+
+ERASED_WITHIN_S = 15.0
+"""Far below what the topic file says that Kafka keeps pictures by itself: 60 s."""
 
 
 @pytest.fixture
@@ -66,8 +72,10 @@ async def watch(view: View, pictures: int) -> list[Picture | Notice]:
 async def test_the_story_on_a_secured_kafka(deployment: Deployment, camera: Simulator) -> None:
     async with deployment.people() as people:
         shared = await people.open_share(await people.register_camera(camera.rtsp_url()))
+        stream = f"{shared.camera_id}/original"
         async with deployment.view(people, shared.grant_id) as view:
             seen = await watch(view, pictures=60)
+            assert await lies_on_the_bus(deployment, stream)
             await people.withdraw(shared.authorisation_id)
             seen += [item async for item in view]
         pictures = [item for item in seen if isinstance(item, Picture)]
@@ -94,9 +102,23 @@ async def test_the_story_on_a_secured_kafka(deployment: Deployment, camera: Simu
         with pytest.raises(StoryError, match="authorisation_withdrawn"):
             async with deployment.view(people, shared.grant_id):
                 pass
+        await eventually(
+            lambda: lies_on_the_bus(deployment, stream),
+            lambda lies: not lies,
+            ERASED_WITHIN_S,
+            "nothing of the stream in the media topic",
+        )
         entry = await ended_view(people, shared.camera_id)
         assert entry["pictures"] >= len(pictures)
         assert entry["dark_at"] is not None
+
+
+async def lies_on_the_bus(deployment: Deployment, stream: str) -> bool:
+    """Whether whoever reads the media topic from its beginning finds a picture of the stream."""
+    assert deployment.secured is not None
+    media, administrator = load_topics()[ACCESS_UNITS], deployment.secured.administrator
+    records = await whole_topic(deployment.kafka_bootstrap, media, administrator)
+    return stream.encode() in {record.key for record in records}
 
 
 async def ended_view(people: People, camera_id: str) -> dict[str, Any]:

@@ -318,6 +318,32 @@ async def test_a_fresh_ticket_extends_the_view(on: Stage) -> None:
     await on.screen.until_picture(after=view.next_number)
 
 
+async def test_a_renewal_that_fails_or_gains_nothing_is_tried_again(on: Stage) -> None:
+    view = await on.relay.next_view(greet=False)
+    view_until = rfc3339(31)
+    on.relay.ticket_problem = {"type": "urn:feedgate:problem:unavailable", "status": 503}
+    view.hello(view_until=view_until)
+    await view.play()
+    await on.relay.until_asked(2)
+    on.relay.ticket_problem = None
+    on.relay.ticket_view_until = view_until
+    await on.relay.until_asked(3)
+    on.relay.ticket_view_until = None
+    extension = await view.next("ticket")
+    assert extension["ticket"] == f"ticket-{GRANT}-4"
+    await on.screen.until_picture(after=view.next_number)
+
+
+async def test_a_refused_renewal_is_not_asked_for_again(on: Stage) -> None:
+    view = await on.relay.next_view(greet=False)
+    on.relay.ticket_problem = {"type": "urn:feedgate:problem:access-denied", "status": 403}
+    view.hello(view_until=rfc3339(31))
+    await view.play()
+    await on.relay.until_asked(2)
+    await on.outwait(2 * RETRY_MS)
+    assert on.relay.tickets == 2
+
+
 async def test_a_style_sheet_that_is_missing_uncovers_nothing(on: Stage) -> None:
     view = await on.live()
     await on.page.evaluate("document.querySelector('link[rel=stylesheet]').remove()")

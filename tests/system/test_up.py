@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -14,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from feedgate_client import FeedgateClient, Notice, Picture, RefusedError
 from feedgate_kit.clock import SystemClock
@@ -22,6 +24,7 @@ from feedgate_tools.issuer import DevelopmentIssuer
 from feedgate_tools.simulator.process import Simulator
 from feedgate_tools.simulator.settings import Settings
 from tests.system.one_box import AGENCY, FEEDGATE, OneBox
+from tests.system.promql import watched
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -75,7 +78,9 @@ async def test_a_first_start_makes_a_private_folder_and_serves_two_ports(
             for origin in (box.public, box.internal):
                 assert (await http.get(f"{origin}/healthz")).json() == {"alive": True}
                 assert (await http.get(f"{origin}/readyz")).json() == {"ready": True}
-            assert (await http.get(f"{box.internal}/metrics")).is_success
+            page = (await http.get(f"{box.internal}/metrics")).text
+            shown = {family.name for family in text_string_to_metric_families(page)}
+            assert {re.sub("_(bucket|sum|count|total)$", "", name) for name in watched() - {"up"}} <= shown
             for path in ("/metrics", "/internal/v1/ticket-keys"):
                 assert (await http.get(f"{box.public}{path}")).status_code == 404
         status, output, errors = feedgate("up", "--data", box.data, environment=box.environment)

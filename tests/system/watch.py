@@ -96,10 +96,14 @@ class Watch:
 
 @asynccontextmanager
 async def watching(
-    deployment: Deployment, people: People, grant_id: str, ticket: dict[str, Any] | None = None
+    deployment: Deployment,
+    people: People,
+    grant_id: str,
+    ticket: dict[str, Any] | None = None,
+    relay: str = "relay",
 ) -> AsyncIterator[Watch]:
     """An open view, watched."""
-    async with deployment.view(people, grant_id, ticket) as view:
+    async with deployment.view(people, grant_id, ticket, relay) as view:
         watch = Watch(view)
         receiving = asyncio.create_task(watch.receive())
         try:

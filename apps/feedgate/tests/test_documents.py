@@ -25,6 +25,7 @@ AT_THE_DOOR = {
     "ticket_used",
     "ticket_before_start",
     "ticket_keys_unavailable",
+    "ticket_use_unknown",
     "secret_refused",
     "too_many_views",
 }

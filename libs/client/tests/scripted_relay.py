@@ -43,6 +43,8 @@ class Relay:
         self.origin = ""
         self.tickets = 0
         self.view_until = _rfc3339(timedelta(minutes=5))
+        self.hiccups: list[Exception] = []
+        """Raised, one for each ticket asked for, instead of giving it."""
         self.notices: asyncio.Future[ServerConnection] = asyncio.get_running_loop().create_future()
         self.media: asyncio.Future[ServerConnection] = asyncio.get_running_loop().create_future()
         self.door: Callable[[ServerConnection], Any] = self.greet
@@ -51,6 +53,8 @@ class Relay:
 
     async def take_ticket(self) -> dict[str, Any]:
         self.tickets += 1
+        if self.tickets > 1 and self.hiccups:
+            raise self.hiccups.pop(0)
         return {
             "ticket": f"signed-{self.tickets}",
             "view_until": self.view_until,

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from feedgate_client import ClientError, FeedgateClient, RefusedError
-from feedgate_client.events import HttpFrameEvents, Repeats
+from feedgate_client.events import HttpFrameEvents, Repeats, kafka_frame_events
 from feedgate_contracts.frame.v1.frame_pb2 import NOTICE_CODE_STARTED, FrameEvent, GroupOfPictures, Notice
 from feedgate_contracts.frame.v1.frame_pb2 import Picture as PictureRecord
 
@@ -92,6 +92,25 @@ class Reader:
 
 def streaming(*pieces: bytes, error: Exception | None = None) -> httpx.Response:
     return httpx.Response(200, stream=Stream(pieces, error))
+
+
+async def test_a_start_that_fails_leaves_no_consumer_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unreachable:
+        stopped = False
+
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        async def start(self) -> None:
+            raise ConnectionError("no broker")
+
+        async def stop(self) -> None:
+            type(self).stopped = True
+
+    monkeypatch.setattr("feedgate_client.events.AIOKafkaConsumer", Unreachable)
+    with pytest.raises(ConnectionError):
+        await anext(kafka_frame_events("kafka.example:9092", "metro-police", "group"))
+    assert Unreachable.stopped
 
 
 async def test_events_come_in_order_and_their_position_is_known() -> None:

@@ -1,6 +1,8 @@
 """A view over two real sockets: what comes, in which order, and how it ends."""
 
 import asyncio
+import gc
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -207,6 +209,79 @@ async def test_a_fresh_ticket_extends_the_view(relay: Relay, monkeypatch: pytest
     assert relay.tickets == 2
 
 
+@pytest.mark.parametrize(
+    "hiccup",
+    [
+        ClientError("no ticket could be asked for: ConnectError"),
+        RefusedError("temporarily-unavailable", "try again", may_pass=True),
+        OSError("the issuer cannot be reached"),
+        KeyError("access_token"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_hiccup_at_renewal_is_tried_again_and_ends_nothing(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch, hiccup: Exception
+) -> None:
+    monkeypatch.setattr(view_module, "RENEW_BEFORE_S", 299.5)
+    monkeypatch.setattr(view_module, "RENEW_FIRST_PAUSE_S", 0.01)
+    relay.hiccups = [hiccup, hiccup]
+    async with opened(relay) as view:
+        relay.view_until = "2999-01-01T00:00:00.000Z"
+        assert '"signed-4"' in str(await (await relay.notices).recv())
+        await relay.init()
+        await relay.show(0)
+        assert isinstance(await anext(aiter(view)), Picture)
+
+
+async def test_a_ticket_that_gains_nothing_is_not_the_last(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a cached token, whose end is the view's."""
+    monkeypatch.setattr(view_module, "RENEW_BEFORE_S", 299.5)
+    monkeypatch.setattr(view_module, "RENEW_FIRST_PAUSE_S", 0.01)
+    async with opened(relay):
+        await until(lambda: relay.tickets >= 3)
+        useless = relay.tickets
+        relay.view_until = "2999-01-01T00:00:00.000Z"
+        extension = json.loads(await (await relay.notices).recv())
+        assert int(extension["ticket"].removeprefix("signed-")) > useless
+
+
+async def test_a_final_refusal_of_a_renewal_is_the_last(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view_module, "RENEW_BEFORE_S", 299.5)
+    monkeypatch.setattr(view_module, "RENEW_FIRST_PAUSE_S", 0.01)
+    relay.hiccups = [RefusedError("access-denied", "the grant was closed")]
+    async with opened(relay) as view:
+        renewing = view._tasks[-1]
+        await renewing
+        assert relay.tickets == 2
+        await relay.init()
+        await relay.show(0)
+        assert isinstance(await anext(aiter(view)), Picture)
+
+
+async def test_renewal_ends_with_the_view(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view_module, "RENEW_FIRST_PAUSE_S", 0.01)
+    relay.view_until = "2026-01-01T00:00:00.000Z"
+    async with opened(relay) as view:
+        await view._tasks[-1]
+    assert relay.tickets == 1
+
+
+@pytest.mark.parametrize(("status", "may_pass"), [(503, True), (429, True), (502, True), (403, False)])
+async def test_a_refusal_says_whether_it_may_pass(status: int, may_pass: bool) -> None:
+    async def token() -> str:
+        return "access"
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(status))
+    async with FeedgateClient("https://feedgate.test", token, transport=transport) as client:
+        with pytest.raises(RefusedError) as refused:
+            await client.take_ticket("grant")
+    assert refused.value.may_pass is may_pass
+
+
 async def test_the_client_takes_its_ticket_with_its_token(relay: Relay) -> None:
     asked: list[httpx.Request] = []
 
@@ -258,3 +333,11 @@ async def tell_for_ever(relay: Relay) -> None:
 async def until(holds: Callable[[], bool]) -> None:
     while not holds():  # noqa: ASYNC110 - the view has no event for its insides
         await asyncio.sleep(0.005)
+
+
+async def test_a_view_may_be_closed_as_soon_as_it_is_open(relay: Relay) -> None:
+    async with opened(relay) as view:
+        pass
+    assert [item async for item in view] == []
+    # What it had not begun yet is nowhere left un-awaited: a warning would fail this test.
+    gc.collect()

@@ -109,6 +109,7 @@ async def test_a_service_answers_on_both_ports_while_it_runs() -> None:
         metrics = await client.get(f"{at.internal.origin}/metrics")
         assert measured(metrics.text)["shop_visits_total", "shop"] == 1
         assert "process_resident_memory_bytes" in metrics.text
+        assert "event_loop_delay_seconds_count" in metrics.text
         # Nothing internal on the public port.
         for path in ("/metrics", "/internal/v1/shop-things"):
             assert (await client.get(f"{at.public.origin}{path}")).status_code == 404
@@ -226,7 +227,8 @@ async def test_a_service_may_bring_its_own_websocket_class_and_socket() -> None:
     opened: list[socket.socket] = []
 
     def make_socket(listen: Listen) -> socket.socket:
-        opened.append(open_listener(listen, send_buffer_bytes=32768))
+        opened.append(open_listener(listen))
+        opened[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32768)  # Linux doubles it
         return opened[0]
 
     service = make_service("relay", ws_protocol=CountingProtocol, make_socket=make_socket)

@@ -145,3 +145,14 @@ def test_an_unreadable_heartbeat_is_none(copy: StateCopy[StringValue], clock: St
     copy.apply(Record(HEARTBEAT_KEY, UNREADABLE))
     clock.advance(1)
     assert not copy.is_fresh(skew_us=0)
+
+
+def test_how_far_clocks_differ_is_told_by_the_newest_heartbeat_when_it_was_read(
+    copy: StateCopy[StringValue], clock: SteppedClock
+) -> None:
+    assert copy.offset_us is None
+    copy.apply(beat(clock.now_us() + 300_000))
+    clock.advance(3)
+    assert copy.offset_us == -300_000
+    copy.apply(beat(clock.now_us() - 20_000))
+    assert copy.offset_us == 20_000

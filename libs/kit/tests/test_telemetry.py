@@ -57,6 +57,7 @@ def service(registry: CollectorRegistry) -> Service:
         public=public,
         internal=create_internal_app("shop", verifier),
         registry=registry,
+        close_codes={4001},
         readiness=Readiness({"tea": lambda: True}),
     )
 
@@ -175,10 +176,21 @@ async def test_open_websockets_are_counted_and_given_back(
     sent = await ring(service.public, "broken", [])
     assert sent[-1] == {"type": "websocket.close", "code": 1011}
     assert open_now() == 0
-    closes = {
+    assert closes(registry) == {"4001": 1, "1011": 1}
+
+
+async def test_a_close_code_that_a_stranger_made_up_is_no_label(
+    service: Service, registry: CollectorRegistry
+) -> None:
+    for code in (1001, 1005, 1004, 1016, 3000, 4000, 4001, 4002, 4999):
+        await ring(service.public, "guest", [{"type": "websocket.disconnect", "code": code}])
+    assert closes(registry) == {"1001": 1, "1005": 1, "4001": 1, "other": 6}
+
+
+def closes(registry: CollectorRegistry) -> dict[str, float]:
+    return {
         sample.labels["code"]: sample.value
         for family in registry.collect()
         for sample in family.samples
         if sample.name == "websocket_closes_total"
     }
-    assert closes == {"4001": 1, "1011": 1}

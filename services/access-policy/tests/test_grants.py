@@ -1,15 +1,24 @@
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from feedgate_access_policy.app import assemble
+from feedgate_access_policy.ports import AccessPolicyPorts
+from feedgate_access_policy.settings import AccessPolicySettings
+from feedgate_access_policy.ticket import TicketKeys
 from feedgate_contracts.camera.v1 import camera_pb2
 from feedgate_contracts.grant.v1 import grant_pb2
+from feedgate_kit.bus.embedded import EmbeddedBus
 from feedgate_kit.errors import BusError
+from feedgate_kit.identity import TokenVerifier
 from feedgate_kit.ids import new_id
 from feedgate_kit.outbox import Outbox
 
-from .conftest import HOUR_US, Stand, stamp, weekly
+from .conftest import AGENCIES, HOUR_US, Stand, stamp, weekly
 
 GRANTS_URL = "/access-policy/v1/grants"
 
@@ -134,6 +143,77 @@ async def test_closing_is_done_once_and_for_ever(stand: Stand) -> None:
     assert (await stand.ticket(grant_id)).json()["reasons"] == ["authorisation_withdrawn"]
 
 
+@asynccontextmanager
+async def another_process(stand: Stand, settings: AccessPolicySettings) -> AsyncIterator[Stand]:
+    """The same service beside it: the same database, and a camera topic that reaches it later."""
+    bus = EmbeddedBus(None, stand.clock)
+    await bus.start()
+    verifier = TokenVerifier([issuer.config() for issuer in stand.issuers.values()], stand.clock)
+    ports = AccessPolicyPorts(
+        bus=bus,
+        database=stand.database,
+        verifier=verifier,
+        agencies=AGENCIES,
+        ticket_keys=TicketKeys([stand.ticket_key]),
+        clock=stand.clock,
+    )
+    parts = assemble(settings, ports)
+    follower = asyncio.create_task(parts.cameras.follow(parts.reviews.ask_for))
+    try:
+        yield replace(stand, parts=parts, bus=bus, versions={})
+    finally:
+        follower.cancel()
+        await asyncio.gather(follower, return_exceptions=True)
+        await bus.close()
+
+
+def shares(stand: Stand, camera: camera_pb2.CameraState) -> bool:
+    """Whether the camera shares with anybody, as far as this process has read."""
+    known = stand.parts.cameras.get(camera.camera_id)
+    return known is not None and bool(known.terms)
+
+
+async def test_a_process_that_has_not_read_the_authorisation_closes_no_grant_that_rests_on_it(
+    stand: Stand, settings: AccessPolicySettings
+) -> None:
+    camera = stand.camera()
+    async with another_process(stand, settings) as behind:
+        unshared = camera_pb2.CameraState.FromString(camera.SerializeToString())
+        withdraw(unshared)
+        await behind.says(unshared)
+        stand.clock.advance(1)
+        await stand.says(unshared, camera)
+        [grant] = await stand.granted(camera)
+        behind.parts.reviews.ask_for({camera.camera_id})
+        await behind.review()
+        assert (await stand.grant(grant["id"]))["phase"] == "open"
+        await behind.says(camera)
+        await behind.review()
+        assert (await stand.grant(grant["id"]))["phase"] == "open"
+        assert len(await stand.states(grant["id"])) == 1
+
+
+async def test_a_withdrawal_read_before_its_topic_was_read_past_the_grant_closes_it_then(
+    stand: Stand, settings: AccessPolicySettings
+) -> None:
+    camera = stand.camera()
+    async with another_process(stand, settings) as behind:
+        await behind.says(camera)
+        stand.clock.advance(1)
+        await stand.says(camera)
+        [grant] = await stand.granted(camera)
+        withdraw(camera)
+        await behind.put(camera.camera_id, camera.SerializeToString(), 2)
+        async with asyncio.timeout(10):
+            while shares(behind, camera):  # noqa: ASYNC110 - lets the follower run
+                await asyncio.sleep(0)
+        await behind.review()
+        assert (await stand.grant(grant["id"]))["phase"] == "open"
+        await behind.beat()
+        await behind.review()
+        assert (await stand.grant(grant["id"]))["closed_reason"] == "authorisation_withdrawn"
+
+
 async def test_every_agencys_grant_of_the_camera_is_closed_and_no_other_cameras(stand: Stand) -> None:
     camera = stand.camera()
     camera.terms[0].agencies.append("policia-norte")
@@ -242,3 +322,5 @@ async def test_grants_are_listed_newest_first_by_phase_and_camera(stand: Stand) 
     assert await listed(limit=1) == [second]
     assert await listed(after=second) == [first]
     assert (await olga.get(GRANTS_URL, params={"phase": "half"})).status_code == 422
+    for limit, following in ((1, second), (2, None)):
+        assert (await olga.get(GRANTS_URL, params={"limit": limit})).json()["next"] == following

@@ -1,3 +1,4 @@
+import pytest
 from sqlalchemy import select
 
 from feedgate_access_policy.tables import INCIDENTS, PEOPLE
@@ -86,8 +87,18 @@ async def test_an_incident_that_is_none_is_refused_and_nothing_is_kept(stand: St
 async def near(stand: Stand, incident_id: str, **query: int) -> list[dict[str, object]]:
     answer = await (await stand.operator()).get(f"{INCIDENTS_URL}/{incident_id}/cameras", params=query)
     assert answer.status_code == 200, answer.text
-    cameras: list[dict[str, object]] = answer.json()
+    assert answer.json()["left_out"] == 0
+    cameras: list[dict[str, object]] = answer.json()["items"]
     return cameras
+
+
+async def test_what_is_left_out_of_the_answer_is_said(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("feedgate_access_policy.api.MOST_CAMERAS_TOLD", 2)
+    cameras = [stand.camera() for _ in range(5)]
+    await stand.says(*cameras)
+    olga = await stand.operator()
+    answer = (await olga.get(f"{INCIDENTS_URL}/{await stand.incident(olga)}/cameras")).json()
+    assert (len(answer["items"]), answer["left_out"]) == (2, 3)
 
 
 async def test_cameras_near_an_incident_are_told_with_a_rounded_place(stand: Stand) -> None:

@@ -33,7 +33,7 @@ async def test_a_request_that_owner_and_law_allow_waits_for_a_second_person(stan
     assert request["grants"] == []
     decision = request["decision"]
     assert (decision["permitted"], decision["reasons"], decision["errors"]) == (True, [], [])
-    assert decision["policy_version"].startswith("root@1/AR@1+")
+    assert decision["policy_version"].startswith("root@2/AR@1+")
     [about] = decision["cameras"]
     assert about["camera_id"] == camera.camera_id
     [made] = await stand.decisions()
@@ -347,6 +347,7 @@ async def test_a_list_is_read_in_parts_newest_first(stand: Stand) -> None:
     second = (await sara.get(REQUESTS_URL, params={"limit": 2, "after": first["next"]})).json()
     assert [each["id"] for each in second["items"]] == ids[:1]
     assert second["next"] is None
+    assert (await sara.get(REQUESTS_URL, params={"limit": 3})).json()["next"] is None
     assert first["items"][0]["requested_by_you"] is False
 
 

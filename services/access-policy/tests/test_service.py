@@ -10,7 +10,7 @@ import pytest
 
 from feedgate_access_policy.app import Assembled, assemble
 from feedgate_access_policy.bases_source import PACKS
-from feedgate_access_policy.grant import Grant
+from feedgate_access_policy.grant_desk import Reviewed
 from feedgate_access_policy.ports import AccessPolicyPorts
 from feedgate_access_policy.settings import AccessPolicySettings
 from feedgate_access_policy.ticket import TicketKeys
@@ -128,7 +128,6 @@ async def test_it_is_ready_once_it_knows_and_is_heard(stand: Stand, settings: Ac
     assert parts.service.readiness.waiting_for() == [
         "database",
         "the database at this version's revision",
-        "the publisher's first heartbeat",
         "a fresh copy of the cameras",
     ]
     async with parts.service.lifespan():
@@ -234,12 +233,12 @@ async def test_a_review_that_failed_is_made_up_for_at_the_next_start() -> None:
         async def cameras_to_review(self) -> set[str]:
             return {"camera-1"}
 
-        async def review(self, camera_id: str) -> list[Grant]:
+        async def review(self, camera_id: str) -> Reviewed:
             if self.failures:
                 self.failures -= 1
                 raise ConnectionRefusedError
             self.reviewed.append(camera_id)
-            return []
+            return Reviewed()
 
     cameras, desk, reviews = SimpleNamespace(caught_up=asyncio.Event()), Desk(), Reviews()
     cameras.caught_up.set()

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from feedgate_access_policy.ticket import Ticket, TicketKeyError, TicketKeys, load_ticket_keys, new_ticket_key
+from feedgate_access_policy.ticket import Ticket, TicketKeyError, TicketKeys, load_ticket_keys
 
 ISSUED_US = 1_800_000_000_250_000
 TICKET = Ticket(
@@ -68,18 +68,22 @@ def test_what_is_published_verifies_and_holds_no_private_half() -> None:
     )
 
 
-def test_a_new_key_is_one_that_can_be_loaded(tmp_path: Path) -> None:
-    file = tmp_path / "key.pem"
-    file.write_bytes(new_ticket_key())
-    assert load_ticket_keys([file]).jwks() == load_ticket_keys([file]).jwks()
+def pem_of(key: Ed25519PrivateKey | X25519PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _other_kind() -> bytes:
-    return X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+def test_the_keys_in_the_files_are_loaded_and_the_first_one_signs(tmp_path: Path) -> None:
+    keys = [Ed25519PrivateKey.generate() for _ in range(2)]
+    files = [tmp_path / "new.pem", tmp_path / "old.pem"]
+    for file, key in zip(files, keys, strict=True):
+        file.write_bytes(pem_of(key))
+    assert load_ticket_keys(files).jwks() == TicketKeys(keys).jwks()
 
 
 @pytest.mark.parametrize(
-    "content", [None, b"", b"no key", _other_kind()], ids=["absent", "empty", "text", "X25519"]
+    "content",
+    [None, b"", b"no key", pem_of(X25519PrivateKey.generate())],
+    ids=["absent", "empty", "text", "X25519"],
 )
 def test_a_file_without_such_a_key_is_named(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "key.pem"

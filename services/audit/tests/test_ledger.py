@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
 from feedgate_audit.chain import first_break
-from feedgate_audit.collector import Collector
+from feedgate_audit.collector import Collector, lag_s
 from feedgate_audit.facts import fact_of
 from feedgate_audit.metrics import AuditMetrics
 from feedgate_audit.store import AuditStore
@@ -124,7 +124,9 @@ async def test_pages_follow_each_other_newest_first(
             after = page["next"]
             if after is None:
                 break
+        whole = (await http.get("/audit/v1/ledger", params={"limit": "5"})).json()
     assert seen == views[::-1]
+    assert (len(whole["items"]), whole["next"]) == (5, None)
 
 
 async def test_without_a_token_nothing_is_told(http_of: Http) -> None:
@@ -200,3 +202,26 @@ async def test_only_what_was_added_is_counted_as_added(
     await collector.collect([stored])
     assert registry.get_sample_value("audit_entries_total", {"type": "feedgate.audit.v1.AuditRecord"}) == 1
     assert registry.get_sample_value("audit_repeated_records_total") == 2
+
+
+async def test_lag_is_the_age_of_what_was_read_and_could_not_be_added(
+    store: AuditStore,
+    clock: SteppedClock,
+    records: Records,
+    bus: EmbeddedBus,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    collector = Collector(bus, store, AuditMetrics(CollectorRegistry()), AUDIT_TOPIC)
+    facts = [StoredRecord(record_of(records.view_started(new_id()), clock), str(n)) for n in range(2)]
+
+    async def refuse(_: object) -> list[object]:
+        raise OSError("the database is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "append", refuse)
+        with pytest.raises(OSError, match="away"):
+            await collector.collect(facts)
+    clock.advance(70)
+    assert lag_s([collector], clock.now_us()) == pytest.approx(71)  # of the older one
+    await collector.collect(facts)
+    assert lag_s([collector], clock.now_us()) == 0

@@ -34,7 +34,6 @@ async def put_together() -> AsyncIterator[tuple[Service, EmbeddedBus, ScriptedCa
     bus, camera, vault = EmbeddedBus(None, CLOCK), ScriptedCamera(), Vault()
     settings = IngestSettings.model_validate(
         {
-            "bus": "embedded",
             "pool": "yard",
             "skew_s": 0,
             "worker_id": "worker",

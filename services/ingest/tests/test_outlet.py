@@ -33,6 +33,9 @@ class FullFeed:
     async def open_tail(self, key: str) -> MediaTail:
         raise NotImplementedError(key)
 
+    async def erase(self, key: str, *, spare_s: float) -> None:
+        raise NotImplementedError(key, spare_s)
+
 
 def unit(sequence: int, is_key: bool) -> AccessUnit:
     return AccessUnit(

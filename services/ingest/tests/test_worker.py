@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from feedgate_contracts.camera.v1.camera_pb2 import SHARING_PAUSED, SHARING_STOPPED
+from feedgate_contracts.camera.v1.camera_pb2 import SHARING_PAUSED, SHARING_STOPPED, Mask
 from feedgate_ingest.reasons import FeedError, Reason
 from feedgate_kit.errors import BusError
 from services.ingest.tests.coded import KEY, TRACK, picture
-from services.ingest.tests.yard import Part, Yard, settled
+from services.ingest.tests.yard import STREAM, Part, Yard, settled
 
 
 async def test_without_demand_nothing_is_fetched_and_nothing_connected(yard: Yard) -> None:
@@ -70,6 +70,61 @@ async def test_the_owners_stop_hangs_up_at_once(yard: Yard, changes: dict[str, o
     assert not connection.is_open
     assert [unit.sequence for unit in yard.feed.units] == [0], "what was read after the stop is not published"
     assert yard.last_words[-1] == ("idle", reason)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"sharing": SHARING_PAUSED}, id="paused"),
+        pytest.param({"sharing": SHARING_STOPPED}, id="stopped"),
+        pytest.param({"removed": True}, id="removed"),
+        pytest.param({"masks": [Mask()], "mask_version": 1}, id="masked"),
+    ],
+)
+async def test_what_the_owner_stopped_is_erased_once_it_is_hung_up(
+    yard: Yard, changes: dict[str, object]
+) -> None:
+    await yard.go_live()
+    assert yard.erased == []
+    yard.share(**changes)
+    await yard.go_on()
+    assert yard.erased == [STREAM]
+    await yard.demand()
+    await yard.go_on(1)
+    assert yard.erased == [STREAM], "once is enough"
+
+
+async def test_a_stop_that_is_read_after_the_relay_let_go_erases_too(yard: Yard) -> None:
+    await yard.go_live()
+    await yard.demand(release=True)
+    await yard.go_on()
+    assert yard.erased == []
+    yard.share(sharing=SHARING_STOPPED)
+    await yard.go_on(30)
+    assert yard.erased == [STREAM]
+
+
+async def test_a_stream_that_came_back_is_erased_at_the_next_stop(yard: Yard) -> None:
+    await yard.go_live()
+    yard.share(sharing=SHARING_PAUSED)
+    await yard.go_on()
+    yard.share()
+    await yard.go_live()
+    yard.share(sharing=SHARING_STOPPED)
+    await yard.go_on()
+    assert yard.erased == [STREAM, STREAM]
+
+
+async def test_nothing_is_erased_because_nobody_looks_or_nothing_is_known(yard: Yard) -> None:
+    await yard.go_live()
+    await yard.go_on(7)
+    await yard.go_live()
+    await yard.demand()
+    await yard.go_on(4, fresh=False)
+    yard.versions["cam"] += 1
+    yard.publish("cam", b"\xff")
+    await yard.go_on()
+    assert yard.erased == []
 
 
 async def test_it_hangs_up_when_the_owners_will_is_not_known_to_be_fresh(yard: Yard) -> None:

@@ -94,6 +94,9 @@ class Feed:
     async def open_tail(self, key: str) -> MediaTail:
         raise NotImplementedError(key)
 
+    async def erase(self, key: str, *, spare_s: float) -> None:
+        raise NotImplementedError(key, spare_s)
+
 
 class States:
     """A state log that keeps what was said, and can be away."""
@@ -148,6 +151,7 @@ class Yard:
         self.registry = CollectorRegistry()
         self.pauses: list[Pause] = []
         self.versions: dict[str, int] = {}
+        self.erased: list[str] = []
         self.metrics = IngestMetrics(self.registry)
         self.board = Board(
             self.states, partial(state_record, worker_id="worker", clock=self.clock), self.clock, self.metrics
@@ -171,6 +175,7 @@ class Yard:
             pool=POOL,
             cameras=self.copy,
             new_session=lambda target, attempts: Session(target, attempts, tools),
+            erase=self.erased.append,
             board=self.board,
             clock=self.clock,
             skew_us=0,

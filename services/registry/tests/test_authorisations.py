@@ -1,8 +1,12 @@
+import re
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from feedgate_contracts.camera.v1 import camera_pb2 as camera_pb
+from feedgate_kit.topics import CAMERA_STATE, Setting, load_topics
 
 from .conftest import AUTHORISATION, ON_SQLITE_ONLY, Stand, authorised, code_of, registered
 
@@ -94,6 +98,26 @@ async def test_the_record_of_a_camera_cannot_grow_without_end(stand: Stand) -> N
     assert (answer.status_code, code_of(answer)) == (409, "too-many-authorisations")
     await ana.post(f"/registry/v1/authorisations/{given[0]['id']}/withdraw")
     assert (await ana.post(url, json=AUTHORISATION)).status_code == 201
+
+
+@ON_SQLITE_ONLY
+async def test_an_authorisation_that_no_record_can_hold_is_refused_and_nothing_is_changed(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana = await stand.owner("ana")
+    camera = await registered(ana)
+    url = f"/registry/v1/cameras/{camera['id']}"
+    before = (await ana.get(url)).json()
+    small = Setting("500", "of this test")
+    topic = load_topics()[CAMERA_STATE]
+    shrunk = replace(topic, config=MappingProxyType({**topic.config, "max.message.bytes": small}))
+    monkeypatch.setattr("feedgate_kit.outbox.load_topics", lambda: {**load_topics(), CAMERA_STATE: shrunk})
+    answer = await ana.post(f"{url}/authorisations", json=AUTHORISATION)
+    assert (answer.status_code, code_of(answer)) == (409, "record-too-large")
+    assert re.search(r"is \d{3,4} bytes on the wire; allowed: 500", answer.json()["detail"])
+    assert (await ana.get(url)).json() == before
+    assert (await ana.get(f"{url}/authorisations")).json()["items"] == []
+    assert len(await stand.states(camera["id"])) == 1
 
 
 BAD_AUTHORISATIONS: list[Any] = [

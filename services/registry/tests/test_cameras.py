@@ -158,9 +158,9 @@ async def test_a_change_is_made_to_the_version_its_maker_saw(stand: Stand) -> No
     ana = await stand.owner("ana")
     camera = await registered(ana)
     url = f"{CAMERAS_URL}/{camera['id']}"
+    answer = await ana.patch(url, json={"name": "New"})
+    assert (answer.status_code, code_of(answer)) == (428, "precondition-required")
     for method, body in (("PATCH", {"name": "New"}), ("DELETE", None)):
-        answer = await ana.request(method, url, json=body)
-        assert (answer.status_code, code_of(answer)) == (428, "precondition-required")
         answer = await ana.request(method, url, json=body, headers={"If-Match": '"7"'})
         assert (answer.status_code, code_of(answer)) == (412, "version-conflict")
     assert (await ana.get(url)).json() == camera
@@ -185,7 +185,7 @@ async def test_a_removed_camera_is_stopped_its_source_erased_and_its_record_kept
     camera = await registered(ana)
     given = await authorised(ana, camera["id"])
     stand.clock.advance(60)
-    answer = await ana.delete(f"{CAMERAS_URL}/{camera['id']}", headers={"If-Match": '"2"'})
+    answer = await ana.delete(f"{CAMERAS_URL}/{camera['id']}")
     assert answer.status_code == 200
     assert answer.json() == {
         "stopped_at": stand.clock.text(),

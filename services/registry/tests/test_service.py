@@ -46,18 +46,21 @@ async def test_what_was_committed_reaches_the_topics_in_order_and_only_then_a_he
 
 
 async def test_readiness_says_what_it_waits_for(stand: Stand) -> None:
+    measured = stand.service.registry.get_sample_value
     http = await stand.nobody()
     answer = await http.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["waiting_for"] == [
         "database",
         "the database at this version's revision",
-        "the publisher's first heartbeat",
     ]
     async with stand.service.lifespan():
         await stand.published()
         await stand.until_answered(http, "/readyz", lambda answer: answer["ready"])
         assert (await http.get("/readyz")).status_code == 200
+        await stand.until_answered(http, "/readyz", lambda _: measured("registry_publisher_active") == 1)
+    assert measured("registry_publisher_active") == 0
+    assert (measured("registry_publisher_terms_total") or 0) >= 1
     assert (await http.get("/healthz")).status_code == 200
 
 
@@ -232,19 +235,26 @@ async def test_the_metrics_name_no_camera_owner_or_agency(stand: Stand) -> None:
     camera = await registered(ana)
     given = await authorised(ana, camera["id"])
     async with stand.service.lifespan():
-        await ana.post(f"/registry/v1/cameras/{camera['id']}/pause")
-        await ana.post(f"/registry/v1/authorisations/{given['id']}/withdraw")
+        for _ in range(2):  # the second time nothing changes, and nothing is counted
+            await ana.post(f"/registry/v1/cameras/{camera['id']}/pause")
+            await ana.post(f"/registry/v1/authorisations/{given['id']}/withdraw")
+            await ana.post(f"/registry/v1/cameras/{camera['id']}/resume")
+        same = {"name": camera["name"]}
+        await ana.patch(f"/registry/v1/cameras/{camera['id']}", json=same, headers={"If-Match": "*"})
         await stand.published()
     page = (await (await stand.nobody(internal=True)).get("/metrics")).text
     for expected in (
         'registry_owner_acts_total{act="register",service="registry"} 1.0',
-        'registry_owner_acts_total{act="pause",service="registry"} 1.0',
+        'registry_owner_acts_total{act="pause",service="registry"} 2.0',
         'registry_owner_acts_total{act="withdraw",service="registry"} 1.0',
-        'registry_stop_duration_seconds_count{service="registry"} 2.0',
+        'registry_owner_acts_total{act="resume",service="registry"} 2.0',
+        'registry_owner_acts_total{act="authorise",service="registry"} 1.0',
+        'registry_stop_duration_seconds_count{service="registry"} 4.0',
         "registry_heartbeat_timestamp_seconds",
         "registry_state_records_published_total",
     ):
         assert expected in page
+    assert 'act="change"' not in page
     for name in (camera["id"], given["id"], stand.key_of("ana"), "policia"):
         assert name not in page
 

@@ -1,6 +1,3 @@
-import socket
-from collections.abc import Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +5,7 @@ import pytest
 
 from feedgate_kit.addresses import parse_networks
 from feedgate_kit.sealing import public_key_text
-from feedgate_registry.adapters.host_resolver import HostResolver
 from feedgate_registry.pools import PoolsFileError, load_pools
-from feedgate_registry.ports import UnresolvableError
 
 from .conftest import CAMERA, DEPOT_KEY, ON_SQLITE_ONLY, PASSWORD, SITE_KEY, Stand, code_of, registered
 
@@ -80,31 +75,6 @@ async def test_a_name_with_many_bad_addresses_names_a_few(stand: Stand) -> None:
     ana = await stand.owner("ana")
     answer = await ana.post("/registry/v1/cameras", json=CAMERA | {"source": {"url": "rtsp://many.example/"}})
     assert len(answer.json()["errors"]) == 5
-
-
-async def test_the_hosts_resolver_gives_every_address_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    def getaddrinfo(host: str, *_: object, **__: object) -> Sequence[tuple[Any, ...]]:
-        assert host == "cam.example"
-        stream = socket.SOCK_STREAM
-        return [
-            (socket.AF_INET6, stream, 6, "", ("fe80::1%eth0", 0, 0, 2)),
-            (socket.AF_INET, stream, 6, "", ("10.0.0.7", 0)),
-            (socket.AF_INET, stream, 6, "", ("10.0.0.7", 0)),
-        ]
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    found = await HostResolver(timeout_s=5).resolve("cam.example")
-    assert found == [ip_address("10.0.0.7"), ip_address("fe80::1%eth0")]
-
-
-async def test_a_name_that_does_not_resolve_is_said_without_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    def getaddrinfo(*_: object, **__: object) -> Sequence[tuple[Any, ...]]:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    with pytest.raises(UnresolvableError) as refused:
-        await HostResolver(timeout_s=5).resolve("cam.example")
-    assert "cam.example" not in str(refused.value)
 
 
 POOLS = f"""

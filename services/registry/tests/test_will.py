@@ -1,19 +1,38 @@
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import get_args
+from zoneinfo import available_timezones
 
 import pytest
+from annotated_types import Le
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feedgate_contracts.camera.v1 import camera_pb2 as camera_pb
-from feedgate_kit.clock import to_us
-from feedgate_registry.authorisation import Authorisation, ExpiryError, Scope, check_expiry, latest_expiry_us
+from feedgate_kit.bus.cloudevents import headers_for
+from feedgate_kit.bus.record import VERSION_HEADER, Record
+from feedgate_kit.bus.record_size import fits, size_bytes
+from feedgate_kit.clock import SystemClock, to_us
+from feedgate_kit.ids import new_id
+from feedgate_kit.topics import CAMERA_STATE, load_topics
+from feedgate_registry.authorisation import (
+    Authorisation,
+    ExpiryError,
+    Purpose,
+    Rendition,
+    Scope,
+    check_expiry,
+    latest_expiry_us,
+)
 from feedgate_registry.camera import Camera, Place
+from feedgate_registry.forms import LONGEST_AGENCY, MOST_AGENCIES, MOST_SPANS
 from feedgate_registry.narrowing import widened_fields
-from feedgate_registry.schedule import Span, weekly
+from feedgate_registry.schedule import Day, Span, weekly
+from feedgate_registry.settings import RegistrySettings
 from feedgate_registry.will import camera_state, sharing
 
 MOMENTS = st.integers(0, 100)
+LATE_US = to_us(datetime(2999, 1, 1, tzinfo=UTC)) + 999_999
 MAYBE = st.none() | MOMENTS
 CAMERA = Camera(
     camera_id="camera-1",
@@ -175,3 +194,45 @@ def test_an_authorisation_lasts_at_most_a_year_of_the_calendar(now: datetime, la
     for refused_us in (to_us(latest) + 1, to_us(now), to_us(now) - 1):
         with pytest.raises(ExpiryError, match="not after"):
             check_expiry(refused_us, to_us(now))
+
+
+def test_the_largest_record_that_settings_and_forms_allow_is_taken_by_its_topic() -> None:
+    days = get_args(Day)
+    apart = [
+        Span(days, *(f"{minute // 60:02d}:{minute % 60:02d}" for minute in (first, first + 13)))
+        for first in range(150, 150 + 26 * (MOST_SPANS - 1), 26)
+    ]
+    past_midnight = Span(days, "23:59", "02:00")
+    most = RegistrySettings.model_fields["most_authorisations"].metadata
+    (count,) = [limit.le for limit in most if isinstance(limit, Le)]
+    scope = Scope(
+        agencies=tuple(f"{number:02d}{'a' * (LONGEST_AGENCY - 2)}" for number in range(MOST_AGENCIES)),
+        purposes=get_args(Purpose),
+        renditions=get_args(Rendition),
+        schedule=weekly(max(available_timezones(), key=len), [*apart, past_midnight]),
+        expires_at_us=LATE_US + 1,
+    )
+    authorisations = [
+        Authorisation(new_id(), CAMERA.camera_id, 1, scope, "standing", given_at_us=LATE_US)
+        for _ in range(int(str(count)))
+    ]
+    camera = replace(
+        CAMERA,
+        camera_id=new_id(),
+        version=2**31,
+        jurisdiction="AR-B" + "-ABCDEFGH",
+        ingest_pool="p" * 63,
+        pool_version=2**31,
+        resumed_at_us=LATE_US,
+    )
+    state = camera_state(camera, authorisations, LATE_US)
+    assert len(state.terms) == count
+    assert len(state.terms[0].schedule.windows) == 7 * (MOST_SPANS + 1)
+    headers = headers_for(
+        type=state.DESCRIPTOR.full_name, source="registry", subject=camera.camera_id, clock=SystemClock()
+    )
+    record = Record(camera.camera_id, state.SerializeToString(), headers | {VERSION_HEADER: str(2**31)})
+    topic = load_topics()[CAMERA_STATE]
+    assert fits(record, topic), size_bytes(record)
+    # Stops are never refused, so there is room for what they could add.
+    assert size_bytes(record) < topic.setting("max.message.bytes") * 0.75

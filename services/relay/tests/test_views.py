@@ -208,6 +208,7 @@ async def test_the_notice_socket_waits_a_second_for_dark_which_is_put_on_record(
     watching = await live(stage)
     await stage.withdraw()
     assert watching.notices.ended is None
+    watching.view.hear('{"type":"dark","ms":3,"code":"camera_lost"}')  # of an earlier cover
     watching.view.hear('{"type":"dark","ms":27,"code":"stopped"}')
     watching.view.hear('{"type":"dark","ms":1,"code":"stopped"}')
     assert watching.notices.ended is not None
@@ -505,6 +506,7 @@ async def test_a_lost_unit_costs_the_rest_of_its_group_for_everybody(stage: Stag
     assert watching.pictures == [0, 1, 2, 3, 4, 10, 11]
     assert watching.notices.codes()[-1] == "gap"
     assert watching.media.media()[-2].flags == KEYFRAME | DISCONTINUITY
+    assert stage.metrics.registry.get_sample_value("relay_units_missed_total") == 1
 
 
 async def test_repeated_and_unreadable_units_are_dropped_and_counted(stage: Stage) -> None:
@@ -713,3 +715,20 @@ async def test_an_authorisation_that_was_not_read_yet_is_no_withdrawal(stage: St
     assert not watching.view.ended
     await stage.pass_time(250)
     assert watching.notices.notices()[-1] == ("stopped", "authorisation_withdrawn")
+
+
+# What operations see
+
+
+async def test_open_views_that_show_nothing_are_told_by_why(stage: Stage) -> None:
+    watching = await live(stage)
+    assert list(stage.views.dark_reasons()) == []
+    await stage.change_camera(sharing=SHARING_PAUSED)
+    assert list(stage.views.dark_reasons()) == ["paused"]
+    await stage.change_camera(sharing=SHARING_ON, resumed_at_us=stage.clock.now_us())
+    assert list(stage.views.dark_reasons()) == []
+    await stage.pass_time(4_500, beating=False)
+    stage.views.check()
+    assert list(stage.views.dark_reasons()) == ["heartbeat_old"]
+    watching.view.connection_closed(by_viewer=True)
+    assert list(stage.views.dark_reasons()) == []

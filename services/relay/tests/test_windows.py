@@ -12,6 +12,7 @@ from feedgate_contracts.camera.v1.camera_pb2 import (
     SHARING_PAUSED,
     SHARING_STOPPED,
     SHARING_UNSPECIFIED,
+    ViewerCaps,
     WeeklySchedule,
     WeeklyWindow,
 )
@@ -105,6 +106,14 @@ def test_every_opening_and_every_end_counts(opens: tuple[int, ...], ends: tuple[
     assert opened.closes_at_us == min(not_after, expires, view_until)
 
 
+def test_of_ends_at_one_moment_the_one_is_named_that_no_fresh_ticket_helps_against() -> None:
+    at_us = NOW_US + 60 * MICROSECONDS
+    by_grant = window(None, {"not_after_us": at_us}, view_until_us=at_us)
+    assert (by_grant.closes_at_us, by_grant.closes_because) == (at_us, Reason.GRANT_EXPIRED)
+    by_owner = window({"terms": [terms(NOW_US, expires_at_us=at_us)]}, None, view_until_us=at_us)
+    assert by_owner.closes_because == Reason.AUTHORISATION_EXPIRED
+
+
 def test_the_owners_hours_open_and_close_a_window_too() -> None:
     # NOW_US is a Wednesday, 2026-11-18 11:06:40 UTC.
     hours = WeeklySchedule(
@@ -159,6 +168,11 @@ ATLANTIS = WeeklySchedule(time_zone="Europe/Atlantis")
         (lambda: window({"resumed_at": None}), ("not_fresh", "record_unreadable")),
         (lambda: window(other_terms(opens_at=None)), ("not_fresh", "record_unreadable")),
         (lambda: window({}, {"opens_at": None}), ("not_fresh", "record_unreadable")),
+        (lambda: window(other_terms(caps=ViewerCaps())), ("not_fresh", "record_unreadable")),
+        (
+            lambda: window(other_terms(caps=ViewerCaps(concurrent_viewers=3))),
+            ("not_fresh", "record_unreadable"),
+        ),
         (lambda: window(other_terms(schedule=ATLANTIS)), ("not_fresh", "record_unreadable")),
     ],
 )

@@ -35,10 +35,10 @@ from feedgate_kit.composition import Composition, compose
 from feedgate_kit.database import Database
 from feedgate_kit.identity import IssuerConfig, TokenVerifier
 from feedgate_kit.migration import migrate
+from feedgate_kit.resolver import SystemResolver
 from feedgate_kit.sealing import key_id_of, private_key_text, public_key_text
 from feedgate_kit.service import Service
 from feedgate_kit.tokens import LocalIssuer
-from feedgate_registry.adapters.host_resolver import HostResolver
 from feedgate_registry.jurisdictions import load_jurisdictions
 from feedgate_registry.pools import load_pools
 from feedgate_registry.ports import RegistryPorts
@@ -165,7 +165,7 @@ def _registry(box: Box) -> Service:
         database=box.databases["registry"],
         bus=box.bus,
         clock=box.clock,
-        resolver=HostResolver(settings.resolve_timeout_s),
+        resolver=SystemResolver(settings.resolve_timeout_s),
         verifier=box.verifier,
         agencies=box.agencies,
         pools=load_pools(settings.pools_file),

@@ -80,9 +80,9 @@ async def kafka_frame_events(
         auto_offset_reset="earliest",
         **consumer_options,
     )
-    await consumer.start()
     repeats = Repeats()
     try:
+        await consumer.start()
         async for record in consumer:
             event = _readable(record.value, f"{record.topic}/{record.partition}/{record.offset}")
             if event is not None and repeats.is_new(event):
@@ -194,10 +194,11 @@ def _readable(value: bytes | None, position: str) -> FrameEvent | None:
 
 def refusal_of(answer: httpx.Response) -> RefusedError:
     """The error an RFC 9457 answer, or any other refusal, stands for."""
+    may_pass = answer.status_code in TRY_AGAIN
     try:
         problem = answer.json()
         code = str(problem["type"]).rsplit(":", 1)[-1]
         detail = str(problem.get("detail") or problem.get("title") or "")
     except (ValueError, KeyError, TypeError, AttributeError):
-        return RefusedError(f"http-{answer.status_code}", answer.reason_phrase)
-    return RefusedError(code, detail, problem)
+        return RefusedError(f"http-{answer.status_code}", answer.reason_phrase, may_pass=may_pass)
+    return RefusedError(code, detail, problem, may_pass=may_pass)

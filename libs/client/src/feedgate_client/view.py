@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -36,6 +38,8 @@ PICTURES_HELD: Final = 250
 
 NOTICES_HELD: Final = 1_000
 RENEW_BEFORE_S: Final = 30.0
+RENEW_FIRST_PAUSE_S: Final = 1.0
+RENEW_LONGEST_PAUSE_S: Final = 8.0
 CLOSE_WITHIN_S: Final = 1.0
 MAX_MESSAGE_BYTES: Final = 8 * 2**20
 NO_STATUS_RECEIVED: Final = 1006  # RFC 6455 §7.4.1: the connection broke
@@ -43,6 +47,8 @@ NO_STATUS_RECEIVED: Final = 1006  # RFC 6455 §7.4.1: the connection broke
 UNCOVERED: Final = frozenset({"started", "resumed", "expiring", "gap"})
 """Notices after which pictures may be looked at. After every other one, also one not known here, they may not."""
 LAST_WORDS: Final = frozenset({"stopped", "view_ended", "lost"})
+
+logger = logging.getLogger(__name__)
 
 Ticket = dict[str, Any]
 TakeTicket = Callable[[], Awaitable[Ticket]]
@@ -78,7 +84,8 @@ class View:
 
         Args:
             base_url: the public origin, `https://host`.
-            take_ticket: gives the answer of `POST …/grants/{id}/tickets`; asked again before a view ends.
+            take_ticket: gives the answer of `POST …/grants/{id}/tickets`; asked again before a view
+                ends, also where it raised; a `RefusedError` that will not pass is the last word.
         """
         self._base_url = websocket_url(base_url)
         self._take_ticket = take_ticket
@@ -108,9 +115,9 @@ class View:
         hello = await self._hello(notices)
         self.view_id, self.stream = hello["view_id"], hello["stream"]
         media = await self._connect(hello["media_path"], f"media.{hello['media_secret']}")
-        self._carry(self._read_notices(notices))
-        self._carry(self._read_media(media))
-        self._carry(self._renew(notices, hello["view_until"]))
+        self._carry(partial(self._read_notices, notices))
+        self._carry(partial(self._read_media, media))
+        self._carry(partial(self._renew, notices, hello["view_until"]))
 
     async def close(self) -> None:
         """End the view; the relay reports it as ended by the viewer."""
@@ -140,12 +147,12 @@ class View:
                 self._changed.clear()
                 await self._changed.wait()
 
-    def _carry(self, work: Coroutine[Any, Any, None]) -> None:
+    def _carry(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run it beside the others; what it cannot understand ends the view with an error."""
 
         async def carried() -> None:
             try:
-                await work
+                await work()
             except (ValueError, KeyError, TypeError) as error:
                 self._fail(ClientError(f"not a message of `{PROTOCOL}`: {error!r}"))
             except ClientError as error:
@@ -255,17 +262,39 @@ class View:
         self._changed.set()
 
     async def _renew(self, socket: ClientConnection, view_until: str) -> None:
-        """Extend the view with a fresh ticket before the old one ends it."""
+        """Extend the view with fresh tickets before the old one ends it, until no ticket will.
+
+        One that gains nothing may rest on a token that is about to be renewed,
+        or on a grant that ends then; asking again tells the two apart.
+        """
+        until = datetime.fromisoformat(view_until)
+        pause_s = RENEW_FIRST_PAUSE_S
         with suppress(ConnectionClosed, RefusedError):  # a refusal lets the view end when its ticket does
-            while True:
-                until = datetime.fromisoformat(view_until)
-                pause = until - datetime.now(UTC) - timedelta(seconds=RENEW_BEFORE_S)
-                await asyncio.sleep(max(pause.total_seconds(), 1.0))
-                ticket = await self._take_ticket()
-                if ticket["view_until"] == view_until:
-                    return  # the grant itself ends then
-                await socket.send(json.dumps({"type": "ticket", "ticket": ticket["ticket"]}))
-                view_until = ticket["view_until"]
+            while (left_s := (until - datetime.now(UTC)).total_seconds()) > 0:
+                await asyncio.sleep(max(left_s - RENEW_BEFORE_S, pause_s))
+                ticket = await self._another_ticket()
+                if ticket is not None and datetime.fromisoformat(ticket["view_until"]) > until:
+                    await socket.send(json.dumps({"type": "ticket", "ticket": ticket["ticket"]}))
+                    until = datetime.fromisoformat(ticket["view_until"])
+                    pause_s = RENEW_FIRST_PAUSE_S
+                else:
+                    pause_s = min(2 * pause_s, RENEW_LONGEST_PAUSE_S)
+
+    async def _another_ticket(self) -> Ticket | None:
+        """A ticket; None if there is none for now.
+
+        Raises:
+            RefusedError: there will be none.
+        """
+        try:
+            return await self._take_ticket()
+        except RefusedError as refusal:
+            if not refusal.may_pass:
+                raise
+            logger.warning("no ticket for now: %s", refusal.code)
+        except Exception as error:  # noqa: BLE001 - tokens come from the caller's code, which may raise anything
+            logger.warning("no ticket for now: %s", type(error).__name__)
+        return None
 
     def _fail(self, error: ClientError) -> None:
         self._error = self._error or error

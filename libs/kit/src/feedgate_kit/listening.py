@@ -41,13 +41,11 @@ class Address:
         return "ws" + self.origin.removeprefix("http")
 
 
-def open_listener(listen: Listen, *, send_buffer_bytes: int | None = None) -> socket.socket:
+def open_listener(listen: Listen) -> socket.socket:
     """A bound socket that already listens.
 
     Args:
         listen: where.
-        send_buffer_bytes: `SO_SNDBUF` of every connection it accepts: what a
-            stalled reader can still be sent after the server has stopped. Linux doubles it.
 
     Raises:
         ListenError: the port is taken, or the host is none of this machine's.
@@ -63,8 +61,6 @@ def open_listener(listen: Listen, *, send_buffer_bytes: int | None = None) -> so
         ) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if send_buffer_bytes is not None:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         listener.bind(address)
         listener.listen(BACKLOG)
         listener.setblocking(False)

@@ -1,6 +1,7 @@
 """The metrics every service has, and how registries become one page."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import asyncio
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import (
@@ -19,7 +20,13 @@ from prometheus_client.samples import Sample
 DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """One set for all durations of requests and deliveries, so that panels can be laid over each other."""
 
+EVENT_LOOP_LOOK_S: Final = 0.1
+
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+USUAL_CLOSE_CODES: Final = frozenset({*range(1000, 1004), *range(1005, 1016)})
+"""RFC 6455 §7.4.1 and the three registered since. Any other a client may have made up."""
 
 
 def show_certificates(registry: CollectorRegistry, not_after_s: Mapping[str, float]) -> None:
@@ -43,7 +50,9 @@ def show_certificates(registry: CollectorRegistry, not_after_s: Mapping[str, flo
 class HttpMetrics:
     """Requests and WebSockets of one service. Routes are templates: no label holds an id."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, close_codes: Collection[int] = ()) -> None:
+        """Args: close_codes: the service's own, beside the usual ones."""
+        self._close_codes = USUAL_CLOSE_CODES.union(close_codes)
         self._requests = Counter(
             "http_requests_total",
             "HTTP requests answered. A rising share of 5xx: read the log of that route by request id.",
@@ -65,7 +74,8 @@ class HttpMetrics:
         )
         self._closes = Counter(
             "websocket_closes_total",
-            "WebSocket connections ended, by close code. The codes are in docs/ref/close-codes.md.",
+            "WebSocket connections ended, by close code. The codes are in docs/ref/close-codes.md;"
+            " `other` is one that a client made up.",
             ["route", "code"],
             registry=registry,
         )
@@ -80,24 +90,39 @@ class HttpMetrics:
 
     def closed(self, route: str, code: int) -> None:
         self._sockets.labels(route).dec()
-        self._closes.labels(route, str(code)).inc()
+        self._closes.labels(route, str(code) if code in self._close_codes else "other").inc()
 
 
-class ProcessMetrics:
-    """Memory, CPU and version of this process; one per page, not one per service."""
+class EventLoopDelay:
+    """How late this process's event loop comes to what is due. One loop serves all of a process."""
 
-    def __init__(self) -> None:
-        registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        self._registry = registry
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._delay = Histogram(
+            "event_loop_delay_seconds",
+            "How much later than due the event loop woke, looked at ten times a second. Above 0.1: this process"
+            " is short of CPU or something in it blocks; pictures and stops wait as long.",
+            buckets=DURATION_BUCKETS_S,
+            registry=registry,
+        )
 
-    def collect(self) -> Iterable[Metric]:
-        return self._registry.collect()
+    async def run(self) -> None:
+        """Measure until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due_s = loop.time() + EVENT_LOOP_LOOK_S
+            await asyncio.sleep(EVENT_LOOP_LOOK_S)
+            self._delay.observe(max(0.0, loop.time() - due_s))
+
+
+PROCESS: Final = CollectorRegistry()
+"""What is measured once for a process, whichever services run in it."""
+EVENT_LOOP: Final = EventLoopDelay(PROCESS)
+ProcessCollector(registry=PROCESS)
+PlatformCollector(registry=PROCESS)
 
 
 class MergedRegistries(Collector):
-    """Several services' registries as one: each family once, each sample with its `service`."""
+    """Several services' registries as one: each family once, each sample with its `service`; then this process's."""
 
     def __init__(self, registries: Mapping[str, CollectorRegistry]) -> None:
         self._registries = dict(registries)
@@ -111,7 +136,7 @@ class MergedRegistries(Collector):
                 )
                 merged.samples.extend(_with_service(sample, service) for sample in family.samples)
         yield from families.values()
-        yield from ProcessMetrics().collect()
+        yield from PROCESS.collect()
 
 
 def exposition(registries: Mapping[str, CollectorRegistry]) -> bytes:

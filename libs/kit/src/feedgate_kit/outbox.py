@@ -6,6 +6,7 @@ of each key for ever: it is what the publisher holds its topic against.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from feedgate_kit.bus.cloudevents import headers_for
 from feedgate_kit.bus.record import VERSION_HEADER, Record
+from feedgate_kit.bus.record_size import check_size
 from feedgate_kit.clock import Clock
+from feedgate_kit.topics import find_topic, load_topics
 
 CHANNEL = "feedgate_outbox"
 """The PostgreSQL notification channel that wakes the publisher (each service has its own database)."""
@@ -93,7 +96,11 @@ def drop_outbox(op: Any) -> None:
 
 
 class Outbox:
-    """Stages records in the caller's transaction; never talks to the bus."""
+    """Stages records in the caller's transaction; never talks to the bus.
+
+    What its topic would not take is refused here, with the act that made it:
+    once committed, it would stand in the way of everything behind it.
+    """
 
     def __init__(self, tables: OutboxTables, source: str, clock: Clock) -> None:
         """Stage on behalf of `source`, the service's name."""
@@ -108,33 +115,31 @@ class Outbox:
 
         The caller has the entity's row locked, so that versions of one key are
         given and committed in order.
+
+        Raises:
+            TooLargeError: the topic does not take it; nothing was staged.
         """
         headers = dict(self._headers(message, subject=key)) | {VERSION_HEADER: str(version)}
-        row = {
-            "topic": topic,
-            "record_key": key,
-            "version": version,
-            "value": message.SerializeToString(),
-            "headers": json.dumps(headers),
-            "acknowledged": False,
-        }
+        record = Record(key, message.SerializeToString(), headers)
+        check_size(record, find_topic(load_topics(), topic, "state"))
+        row = {**_row(topic, record), "version": version, "acknowledged": False}
         await connection.execute(insert(self.tables.state).values(row))
         await self._wake_publisher(connection)
 
     async def stage_event(
         self, connection: AsyncConnection, *, topic: str, key: str, message: Message
     ) -> None:
-        """Stage a fact."""
-        row = {
-            "topic": topic,
-            "record_key": key,
-            "value": message.SerializeToString(),
-            "headers": json.dumps(dict(self._headers(message, subject=key))),
-        }
-        await connection.execute(insert(self.tables.event).values(row))
+        """Stage a fact.
+
+        Raises:
+            TooLargeError: the topic does not take it; nothing was staged.
+        """
+        record = Record(key, message.SerializeToString(), self._headers(message, subject=key))
+        check_size(record, find_topic(load_topics(), topic, "events"))
+        await connection.execute(insert(self.tables.event).values(_row(topic, record)))
         await self._wake_publisher(connection)
 
-    def _headers(self, message: Message, subject: str) -> dict[str, str]:
+    def _headers(self, message: Message, subject: str) -> Mapping[str, str]:
         return headers_for(
             type=message.DESCRIPTOR.full_name, source=self.source, subject=subject, clock=self.clock
         )
@@ -144,6 +149,15 @@ class Outbox:
         if connection.dialect.name == "postgresql":
             # Delivered at commit, once per transaction. On SQLite `Database.committed` does it.
             await connection.execute(text(f"NOTIFY {CHANNEL}"))
+
+
+def _row(topic: str, record: Record) -> dict[str, Any]:
+    return {
+        "topic": topic,
+        "record_key": record.key,
+        "value": record.value,
+        "headers": json.dumps(dict(record.headers)),
+    }
 
 
 def stored_record(row: Any) -> Record:

@@ -3,27 +3,51 @@
 Request handlers never publish: two of them could commit versions 6 and 7 and
 publish 7 and 6, and the last one written would bring a withdrawn authorisation
 back. What a turn does, and why in that order, stands in `state_turns`.
+
+An event that its topic will never take is set aside, for behind it waits every
+other; a state record never is, for heartbeats vouch for what lies before them.
 """
 
 import asyncio
 from contextlib import suppress
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
+import structlog
 from sqlalchemy import delete, select
 
-from feedgate_kit.bus.ports import Bus
+from feedgate_kit.bus.events import cause, dead_letter
+from feedgate_kit.bus.ports import Bus, ClosedError
+from feedgate_kit.bus.record import StoredRecord
 from feedgate_kit.clock import Clock
 from feedgate_kit.database import Database
+from feedgate_kit.errors import FeedgateError
 from feedgate_kit.outbox import CHANNEL, Outbox, stored_record
 from feedgate_kit.publisher_lock import LockSession, publisher_lock
 from feedgate_kit.state_turns import Sent, StateTurns, in_order_per_key
+from feedgate_kit.topics import dead_letters
 
 HEARTBEAT_S = 0.5
 EVENTS_AT_ONCE = 200
 
+logger = structlog.get_logger(__name__)
+
+
+class Told(Sent, Protocol):
+    """Told of what a publisher does, besides what it sent."""
+
+    def publishing(self, active: bool) -> None: ...
+
+    def events_waiting(self, count: int) -> None: ...
+
 
 class _Untold:
+    def publishing(self, active: bool) -> None:
+        pass
+
+    def events_waiting(self, count: int) -> None:
+        pass
+
     def heartbeat_sent(self, as_of_us: int) -> None:
         pass
 
@@ -42,7 +66,7 @@ class Publisher:
         bus: Bus,
         clock: Clock,
         state_topic: str,
-        metrics: Sent | None = None,
+        metrics: Told | None = None,
         interval_s: float = HEARTBEAT_S,
     ) -> None:
         """Prepare; nothing happens before `run`.
@@ -53,7 +77,7 @@ class Publisher:
             bus: where records go.
             clock: stamps heartbeats.
             state_topic: the one state topic this service owns.
-            metrics: told of what was sent.
+            metrics: told of what was sent, what waits, and whether this process publishes.
             interval_s: between two heartbeats where nothing happens.
         """
         self.database = database
@@ -64,6 +88,8 @@ class Publisher:
         self.metrics = metrics or _Untold()
         self.interval_s = interval_s
         self.heartbeat_sent = asyncio.Event()
+        self.stuck_events: set[int] = set()
+        """Rows that neither their topic nor its dead letters take; they stay in the outbox."""
 
     async def run(self) -> None:
         """Wait for the lock, then publish until cancelled.
@@ -74,10 +100,14 @@ class Publisher:
         """
         async with publisher_lock(self.database, f"publisher of {self.outbox.source}") as session:
             wake_up = _WakeUp(self.database, self.interval_s)
-            async with asyncio.TaskGroup() as tasks:  # one failing ends this run whole, on purpose
-                tasks.create_task(wake_up.listen())
-                tasks.create_task(self._forward_events(wake_up))
-                tasks.create_task(self._publish_state(session, wake_up))
+            self.metrics.publishing(True)
+            try:
+                async with asyncio.TaskGroup() as tasks:  # one failing ends this run whole, on purpose
+                    tasks.create_task(wake_up.listen())
+                    tasks.create_task(self._forward_events(wake_up))
+                    tasks.create_task(self._publish_state(session, wake_up))
+            finally:
+                self.metrics.publishing(False)
 
     async def _publish_state(self, session: LockSession, wake_up: "_WakeUp") -> None:
         turns = StateTurns(
@@ -104,17 +134,42 @@ class Publisher:
         while True:
             woken.clear()
             async with self.database.read() as connection:
-                oldest = select(table).order_by(table.c.id).limit(EVENTS_AT_ONCE)
-                rows = (await connection.execute(oldest)).all()
+                oldest = select(table).where(table.c.id.not_in(self.stuck_events)).order_by(table.c.id)
+                rows = (await connection.execute(oldest.limit(EVENTS_AT_ONCE))).all()
+            self.metrics.events_waiting(len(rows) + len(self.stuck_events))
             if not rows:
                 await wake_up.wait(woken)
                 continue
             await in_order_per_key(rows, attrgetter("topic", "record_key"), self._append_event)
             async with self.database.begin() as connection:
-                await connection.execute(delete(table).where(table.c.id.in_([row.id for row in rows])))
+                done = {row.id for row in rows} - self.stuck_events
+                await connection.execute(delete(table).where(table.c.id.in_(done)))
 
     async def _append_event(self, row: Any) -> None:
-        await self.bus.event_log(row.topic).append(stored_record(row))
+        try:
+            await self.bus.event_log(row.topic).append(stored_record(row))
+        except FeedgateError as error:
+            if not _is_refusal(error):
+                raise
+            await self._set_aside(row, error)
+
+    async def _set_aside(self, row: Any, refusal: FeedgateError) -> None:
+        told = {"topic": row.topic, "outbox_event": row.id, "error": cause(refusal)}
+        letter = dead_letter(StoredRecord(stored_record(row), f"outbox_event:{row.id}"), row.topic, refusal)
+        try:
+            await self.bus.event_log(dead_letters(row.topic)).append(letter)
+        except FeedgateError as error:
+            if not _is_refusal(error):
+                raise
+            self.stuck_events.add(row.id)
+            logger.error("event stays in the outbox: its topic's dead letters refuse it too", **told)  # noqa: TRY400 - the cause is told, and a trace adds nothing
+        else:
+            logger.warning("event set aside", **told)
+
+
+def _is_refusal(error: FeedgateError) -> bool:
+    """Whether asking again would bring the same answer, although the bus is open."""
+    return not error.retriable and not isinstance(error, ClosedError)
 
 
 class _Noted:

@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from feedgate_kit.errors import FeedgateError
 
 KEY_BYTES: Final = 32  # RFC 7748 §5
-OVERHEAD_BYTES: Final = 32 + 16  # encapsulated key (RFC 9180 §7.1) and GCM tag
 
 
 class SealingError(FeedgateError):

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from feedgate_kit.dangers import refuse_dangers
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.listening import Address, Listen, address_of, open_listener
-from feedgate_kit.metrics import show_certificates
+from feedgate_kit.metrics import EVENT_LOOP, show_certificates
 from feedgate_kit.redaction import redact_text
 from feedgate_kit.service import Lifespan, MakeSocket, Service, WebSocketProtocol
 from feedgate_kit.settings import ServiceSettings, load_settings
@@ -89,7 +89,7 @@ async def running(
         public_socket = sockets.enter_context(service.make_socket(public))
         internal_socket = sockets.enter_context(open_listener(internal))
         addresses = Addresses(address_of(public_socket), address_of(internal_socket))
-        async with service.lifespan():
+        async with service.lifespan(), _watched_event_loop():
             servers = [
                 Server(service.public_app, service.ws_protocol, shutdown_s),
                 Server(service.internal_app, "none", shutdown_s, internal_tls),
@@ -106,6 +106,17 @@ async def running(
                 finally:
                     logger.info("stopping", service=service.name)
                     service.on_stopping()
+
+
+@asynccontextmanager
+async def _watched_event_loop() -> AsyncIterator[None]:
+    watching = asyncio.create_task(EVENT_LOOP.run(), name="event loop delay")
+    try:
+        yield
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
 
 
 async def serve(

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -75,6 +75,8 @@ class Service:
     until_unfit: Callable[[], Coroutine[Any, Any, None]] = wait_for_ever
     """Waits while the service runs; raises a `FeedgateError` when it must not go on, which ends the process."""
     ws_protocol: WebSocketProtocol = DEFAULT_WS_PROTOCOL
+    close_codes: Collection[int] = ()
+    """WebSocket close codes of its own, counted each by itself."""
     make_socket: MakeSocket = open_listener
     """Opens the public listening socket."""
 
@@ -82,7 +84,7 @@ class Service:
         for app in (self.public, self.internal):
             app.include_router(health_routes(self.readiness.waiting_for))
         self.internal.include_router(metrics_route({self.name: self.registry}))
-        metrics = HttpMetrics(self.registry)
+        metrics = HttpMetrics(self.registry, self.close_codes)
         for app in (self.public, self.internal):
             app.add_middleware(RequestTelemetry, metrics=metrics)
 

@@ -100,7 +100,10 @@ class ServiceSettings(BaseSettings):
     """How far two hosts' clocks may differ, in seconds. Alert below it; 0 only where all is one process."""
 
     shutdown_s: float = Field(default=5.0, ge=1, le=60)
-    """How long connections may take to end after SIGTERM, in seconds; less than the orchestrator waits."""
+    """How long connections may take to end after SIGTERM, in seconds.
+
+    Letting go of Kafka comes after it: at once where Kafka answers, some 20 s at most.
+    """
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """`INFO` writes a line per request; `DEBUG` also for health checks."""

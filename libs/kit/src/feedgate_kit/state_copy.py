@@ -6,8 +6,7 @@ that lies before it and for nothing else.
 """
 
 import asyncio
-import inspect
-from collections.abc import Awaitable, Callable, Collection, ItemsView
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -25,7 +24,7 @@ FRESH_US = 4 * MICROSECONDS
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
-OnChange = Callable[[Collection[str]], Awaitable[None] | None]
+OnChange = Callable[[Collection[str]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,8 @@ class StateCopy(Generic[T]):
         self.clock = clock
         self.freshness: Freshness | None = None
         self.unreadable = 0
+        self.offset_us: int | None = None
+        """This clock less the newest heartbeat's `as_of`, at its reading: its way here, and the clocks' difference."""
         self._entries: dict[str, _Entry[T]] = {}
 
     def apply(self, record: Record) -> str | None:
@@ -89,6 +90,7 @@ class StateCopy(Generic[T]):
         # before it, and a clock that was ahead and was set back is left behind.
         as_of_us = heartbeat.as_of.ToMicroseconds()
         self.freshness = Freshness(as_of_us, self.clock.monotonic_s())
+        self.offset_us = self.clock.now_us() - as_of_us
 
     def get(self, key: str) -> T | None:
         """The value in force, or None: missing or unreadable, which both deny."""
@@ -99,10 +101,6 @@ class StateCopy(Generic[T]):
         """The version in force, 0 for a key never read."""
         entry = self._entries.get(key)
         return 0 if entry is None else entry.version
-
-    def items(self) -> ItemsView[str, T]:
-        """Every readable key with its value."""
-        return {key: entry.value for key, entry in self._entries.items() if entry.value is not None}.items()
 
     def is_fresh(self, *, skew_us: int) -> bool:
         """Whether what was read can be relied on now.
@@ -173,9 +171,7 @@ async def follow_state(
         batch = await reader.read_to_end()
         while True:
             changed = {key for record in batch if (key := copy.apply(record)) is not None}
-            answer = on_change(changed)
-            if inspect.isawaitable(answer):
-                await answer
+            on_change(changed)
             if caught_up is not None:
                 caught_up.set()
             batch = await reader.read()

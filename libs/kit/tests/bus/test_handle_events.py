@@ -42,6 +42,7 @@ class Consumed:
         self.pauses: list[float] = []
         self.handle: Callable[[int], Awaitable[None]] = self.note
         self.loop: asyncio.Task[None] | None = None
+        self.set_aside = 0
 
     async def note(self, number: int) -> None:
         self.handled.append(number)
@@ -63,9 +64,13 @@ class Consumed:
                 self.clock,
                 topic=DEMAND_EVENTS,
                 pause=self.pause,
+                on_dead_letter=self.count,
             )
         )
         return self.loop
+
+    def count(self) -> None:
+        self.set_aside += 1
 
     async def handle_as_told(self, number: int) -> None:
         await self.handle(number)
@@ -179,7 +184,7 @@ async def test_what_cannot_be_decoded_or_handled_is_set_aside_with_its_cause(con
     ]
     assert {letter.headers[TOPIC_HEADER] for letter in letters} == {DEMAND_EVENTS}
     assert [letter.headers["ce_id"] for letter in letters] == ["7", "13", "8"]
-    assert len({letter.headers[POSITION_HEADER] for letter in letters}) == 3
+    assert len({letter.headers[POSITION_HEADER] for letter in letters}) == consumed.set_aside == 3
     assert consumed.pauses == []
 
 

@@ -30,6 +30,17 @@ async def read(tail: RingTail, count: int) -> list[int]:
     return [int((await anext(tail)).value) for _ in range(count)]
 
 
+async def test_what_is_forgotten_is_read_by_nobody_and_its_followers_go_on() -> None:
+    rings = Rings(SteppedClock())
+    tail, other = rings.open_tail("camera"), rings.open_tail("other")
+    for key in ("camera", "other"):
+        rings.push(Record(key, b"before"))
+    rings.forget("camera")
+    rings.forget("unheard of")
+    rings.push(Record("camera", b"after"))
+    assert [(await anext(tail)).value, (await anext(other)).value] == [b"after", b"before"]
+
+
 async def test_what_nobody_follows_is_not_kept(clock: SteppedClock) -> None:
     rings = Rings(clock)
     rings.push(picture(1))
@@ -56,7 +67,6 @@ async def test_a_tail_that_does_not_read_costs_no_more_than_the_limit(clock: Ste
         rings.push(picture(number))
         assert held_bytes(rings) <= 50
     assert await read(sleeping, 5) == [995, 996, 997, 998, 999]
-    assert sleeping.missed_records == 995
 
 
 async def test_a_picture_larger_than_the_limit_still_passes_alone(clock: SteppedClock) -> None:
@@ -75,7 +85,6 @@ async def test_a_picture_too_old_to_be_shown_is_skipped_even_if_none_came_since(
     rings.push(picture(2))
     clock.advance(2.0)
     assert await read(tail, 1) == [2]
-    assert tail.missed_records == 1
 
 
 async def test_the_end_of_the_last_tail_is_told_and_only_that(clock: SteppedClock) -> None:
@@ -119,7 +128,6 @@ def test_every_tail_gets_a_growing_sequence_that_ends_with_the_newest(steps: lis
             while tail.next < pushed:
                 numbers.extend(await read(tail, 1))
             assert numbers == sorted(set(numbers))
-            assert len(numbers) + tail.missed_records == pushed
             assert not pushed or numbers[-1] == pushed - 1
 
     asyncio.run(play())

@@ -65,6 +65,14 @@ class CameraAnswer(ApiModel):
     authorisations: list[str]
 
 
+class NearbyCamerasAnswer(ApiModel):
+    """The nearest cameras around an incident."""
+
+    items: list[CameraAnswer]
+    left_out: int
+    """How many more share within the radius, all farther away; ask with a smaller one."""
+
+
 def camera_answer(near: NearbyCamera, agency: str, now_us: int) -> CameraAnswer:
     terms = near.camera.terms_for(agency, now_us)
     return CameraAnswer(

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query
 
 from feedgate_access_policy.answers import (
-    CameraAnswer,
     GrantAnswer,
     IncidentAnswer,
     LegalBasesAnswer,
+    NearbyCamerasAnswer,
     RecordedDecisionAnswer,
     RequestAnswer,
     TicketAnswer,
@@ -88,10 +88,11 @@ def _incident_routes(desk: IncidentDesk, clock: Clock) -> APIRouter:
         caller: Operator,
         incident_id: IdInPath,
         radius_m: Annotated[int, Query(ge=1, le=2_000)] = 500,
-    ) -> list[CameraAnswer]:
-        found = await desk.cameras_near(caller, incident_id, radius_m, MOST_CAMERAS_TOLD)
+    ) -> NearbyCamerasAnswer:
+        told, left_out = await desk.cameras_near(caller, incident_id, radius_m, MOST_CAMERAS_TOLD)
         now_us = clock.now_us()
-        return [camera_answer(each, caller.agency or "", now_us) for each in found]
+        items = [camera_answer(each, caller.agency or "", now_us) for each in told]
+        return NearbyCamerasAnswer(items=items, left_out=left_out)
 
     return router
 
@@ -121,9 +122,9 @@ def _request_routes(desk: RequestDesk, name: Callable[[Principal], str]) -> APIR
     async def list_requests(
         caller: AgencyPerson, after: After = None, limit: Limit = 50
     ) -> Page[RequestAnswer]:
-        found = await desk.newest(caller, after, limit)
-        items = [request_answer(request, name(caller)) for request in found]
-        return Page(items=items, next=items[-1].id if len(items) == limit else None)
+        found = await desk.newest(caller, after, limit + 1)
+        items = [request_answer(request, name(caller)) for request in found[:limit]]
+        return Page(items=items, next=items[-1].id if len(found) > limit else None)
 
     @router.get("/requests/{request_id}")
     async def get_request(caller: AgencyPerson, request_id: IdInPath) -> RequestAnswer:
@@ -134,9 +135,9 @@ def _request_routes(desk: RequestDesk, name: Callable[[Principal], str]) -> APIR
     async def decisions_of_request(
         caller: AgencyPerson, request_id: IdInPath, after: After = None, limit: Limit = 50
     ) -> Page[RecordedDecisionAnswer]:
-        found = await desk.decisions(caller, request_id, after, limit)
-        items = [recorded_decision_answer(decision) for decision in found]
-        return Page(items=items, next=items[-1].id if len(items) == limit else None)
+        found = await desk.decisions(caller, request_id, after, limit + 1)
+        items = [recorded_decision_answer(decision) for decision in found[:limit]]
+        return Page(items=items, next=items[-1].id if len(found) > limit else None)
 
     @router.get("/decisions/{decision_id}")
     async def get_decision(caller: AgencyPerson, decision_id: IdInPath) -> RecordedDecisionAnswer:
@@ -165,9 +166,9 @@ def _grant_routes(desk: GrantDesk, name: Callable[[Principal], str]) -> APIRoute
         after: After = None,
         limit: Limit = 50,
     ) -> Page[GrantAnswer]:
-        found = await desk.newest(caller, phase=phase, camera_id=camera_id, before=after, limit=limit)
-        items = [grant_answer(grant, name(caller)) for grant in found]
-        return Page(items=items, next=items[-1].id if len(items) == limit else None)
+        found = await desk.newest(caller, phase=phase, camera_id=camera_id, before=after, limit=limit + 1)
+        items = [grant_answer(grant, name(caller)) for grant in found[:limit]]
+        return Page(items=items, next=items[-1].id if len(found) > limit else None)
 
     @router.get("/grants/{grant_id}")
     async def get_grant(caller: AgencyPerson, grant_id: IdInPath) -> GrantAnswer:

@@ -141,7 +141,6 @@ def assemble(settings: AccessPolicySettings, ports: AccessPolicyPorts) -> Assemb
             {
                 "database": lambda: watch.answers,
                 "the database at this version's revision": lambda: watch.is_migrated,
-                "the publisher's first heartbeat": publisher.heartbeat_sent.is_set,
                 "a fresh copy of the cameras": cameras.is_fresh,
             }
         ),

@@ -71,6 +71,15 @@ class Cameras:
         """What the newest heartbeat read says; None before the first."""
         return None if self._copy.freshness is None else self._copy.freshness.as_of_us
 
+    def is_read_past(self, at_us: int) -> bool:
+        """Whether what was read holds everything that was committed before a moment of any host's clock."""
+        return self.as_of_us is not None and self.as_of_us - self.skew_us >= at_us
+
+    @property
+    def offset_us(self) -> int | None:
+        """This clock less what that heartbeat says, when it was read."""
+        return self._copy.offset_us
+
     @property
     def unreadable(self) -> int:
         """Records that did not parse, since this copy was begun."""

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from feedgate_access_policy.question import GrantInForce
 from feedgate_contracts.grant.v1 import grant_pb2
+from feedgate_kit.timestamps import timestamp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +76,3 @@ class Grant:
             phase=grant_pb2.GRANT_PHASE_OPEN if self.is_open else grant_pb2.GRANT_PHASE_CLOSED,
             closed_reason=self.closed_reason,
         )
-
-
-def timestamp(at_us: int) -> Timestamp:
-    """Microseconds since the Unix epoch, as messages carry them."""
-    at = Timestamp()
-    at.FromMicroseconds(at_us)
-    return at

@@ -34,6 +34,15 @@ class SignedTicket:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What a review of a camera's grants came to."""
+
+    changed: Sequence[Grant] = ()
+    is_early: bool = False
+    """A grant is newer than what was read of the cameras; ask again once more of it was."""
+
+
 class GrantDesk:
     """Keeps grants true to the owners' will, and hands out the keys to them."""
 
@@ -156,32 +165,43 @@ class GrantDesk:
         self.metrics.grants_closed.labels(closed.closed_reason).inc()
         return closed
 
-    async def review(self, camera_id: str) -> Sequence[Grant]:
-        """Hold every open grant of a camera against the law and the owner's will; what changed.
+    async def review(self, camera_id: str) -> Reviewed:
+        """Hold every open grant of a camera against the law and the owner's will.
 
         An unreadable or unknown record closes nothing for ever: relays show
-        nothing of it anyway, and tickets are denied until it can be read.
+        nothing of it anyway, and tickets are denied until it can be read. Nor
+        does one that another process had read further than this one when it
+        gave the grant: it may lack the very authorisation the grant rests on.
         """
         if self.point.cameras.get(camera_id) is None:
-            return ()
+            return Reviewed()
         async with self.database.read() as connection:
             # Most cameras that change have no grant: no lock is taken and no publisher woken for them.
             if not await grants.has_open(connection, camera_id):
-                return ()
+                return Reviewed()
+        is_early = False
         changed: list[Grant] = []
         answers: list[Answer] = []
         async with self.database.begin() as connection:
             now_us = self.clock.now_us()
             for grant in await grants.open_of_camera(connection, camera_id):
-                after, answer = await self._reviewed(connection, grant, now_us)
+                request = await self._request(connection, grant)
+                # Nothing is awaited between this and the question: both are of what was read by now.
+                if not self.point.cameras.is_read_past(grant.created_at_us):
+                    is_early = True
+                    continue
+                answer = self._hold(grant, request, now_us)
+                after = _held(grant, answer, now_us)
                 if after is not grant:
+                    await self.trail.decision(connection, answer, request, SYSTEM, grant_id=grant.grant_id)
+                    await self._change(connection, after)
                     changed.append(after)
                     answers.append(answer)
         self.metrics.decided(answers)
         for grant in changed:
             if not grant.is_open:
                 self.metrics.grants_closed.labels(grant.closed_reason).inc()
-        return changed
+        return Reviewed(changed, is_early)
 
     async def expire(self) -> int:
         """Close the grants whose time is over; how many there were."""
@@ -211,21 +231,10 @@ class GrantDesk:
         async with self.database.read() as connection:
             return await grants.cameras_with_open_grants(connection)
 
-    async def _reviewed(self, connection: AsyncConnection, grant: Grant, now_us: int) -> tuple[Grant, Answer]:
-        request = await self._request(connection, grant)
-        answer = self.point.ask(
+    def _hold(self, grant: Grant, request: FiledRequest, now_us: int) -> Answer:
+        return self.point.ask(
             "hold", request.asked.requester, grant.camera_id, request.asked, now_us=now_us, grant=grant
         )
-        decision = answer.decision
-        if not decision.permitted:
-            after = grant.closed(decision.reasons[0], now_us)
-        elif decision.not_after_us < grant.not_after_us:
-            after = grant.tightened(decision.not_after_us)
-        else:
-            return grant, answer
-        await self.trail.decision(connection, answer, request, SYSTEM, grant_id=grant.grant_id)
-        await self._change(connection, after)
-        return after, answer
 
     async def _change(self, connection: AsyncConnection, grant: Grant) -> None:
         await grants.change(connection, grant)
@@ -247,6 +256,16 @@ class GrantDesk:
         request = await requests.find(connection, grant.request_id, grant.agency, self.agencies)
         assert request is not None  # a foreign key
         return request
+
+
+def _held(grant: Grant, answer: Answer, now_us: int) -> Grant:
+    """The grant as the answer leaves it, itself if nothing is to change."""
+    decision = answer.decision
+    if not decision.permitted:
+        return grant.closed(decision.reasons[0], now_us)
+    if decision.not_after_us < grant.not_after_us:
+        return grant.tightened(decision.not_after_us)
+    return grant
 
 
 def _role_in(person: Person, grant: Grant) -> str:

@@ -63,8 +63,8 @@ class IncidentDesk:
 
     async def cameras_near(
         self, principal: Principal, incident_id: str, radius_m: int, at_most: int
-    ) -> Sequence[NearbyCamera]:
-        """The cameras around an incident that share with the asker's agency, nearest first.
+    ) -> tuple[Sequence[NearbyCamera], int]:
+        """The nearest cameras around an incident that share with the asker's agency, and how many more there are.
 
         Raises:
             NotFoundError: the agency has no incident of this id.
@@ -80,13 +80,14 @@ class IncidentDesk:
             if not self.cameras.is_fresh():
                 raise CamerasNotFreshError("what is known of the cameras is too old to tell who shares")
             place = (incident.longitude, incident.latitude)
-            found = self.cameras.near(place, radius_m, person.agency, shown)[:at_most]
+            found = self.cameras.near(place, radius_m, person.agency, shown)
+            told = found[:at_most]
             await self.trail.cameras_searched(
                 connection,
                 incident,
                 actor(person, "operator"),
                 now_us,
                 radius_m=radius_m,
-                found=len(found),
+                found=len(told),
             )
-        return found
+        return told, len(found) - len(told)

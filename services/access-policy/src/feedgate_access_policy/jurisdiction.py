@@ -48,7 +48,6 @@ class Law:
     schema: cedarpy.Schema
     documents: Mapping[str, str]  # kind → what it is, for people
     unavailable: Mapping[str, str]  # basis code → why it is refused, for people
-    version: str  # of everything that was loaded
 
     def knows_basis(self, basis_code: str) -> bool:
         """Whether any pack has this row."""
@@ -83,7 +82,6 @@ def load_law(folder: Traversable) -> Law:
         schema=schema,
         documents=root.documents,
         unavailable=root.unavailable,
-        version=_version([packs[name] for name in sorted(packs)]),
     )
 
 

@@ -1,5 +1,6 @@
 """This service's metrics. No label names a camera, grant, person, agency, case or address."""
 
+import math
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -30,12 +31,14 @@ class AccessPolicyMetrics:
         )
         self.requests_pending = Gauge(
             "access_policy_requests_pending",
-            "Requests that wait for a second person, counted in the database every second.",
+            "Requests that wait for a second person, counted in the database every second. Growing: supervisors are "
+            "too few or are not told.",
             registry=registry,
         )
         self.grants_open = Gauge(
             "access_policy_grants_open",
-            "Grants not closed, counted in the database every second.",
+            "Grants not closed, counted in the database every second. Compare with relay_views_open: grants are for "
+            "looking.",
             registry=registry,
         )
         self.grants_closed = Counter(
@@ -61,9 +64,34 @@ class AccessPolicyMetrics:
             "`time() -` this above 4: everything is denied; look at registry's publisher and the bus.",
             registry=registry,
         )
+        self.camera_heartbeat_offset = Gauge(
+            "access_policy_camera_heartbeat_offset_seconds",
+            "This host's clock less the `as_of` of the newest camera heartbeat, at its reading: its way here and the"
+            " clocks' difference; NaN before the first. Its least of some minutes above 0.25 or below -0.1: clocks"
+            " differ, look at NTP on both hosts.",
+            registry=registry,
+        )
         self.heartbeat_at = Gauge(
             "access_policy_heartbeat_timestamp_seconds",
             "`as_of` of the last heartbeat acknowledged. `time() -` this above 2: pictures go dark at 4.",
+            registry=registry,
+        )
+        self.publisher_active = Gauge(
+            "access_policy_publisher_active",
+            "1 in the process that publishes, 0 in one that stands by. Their sum is 1 but for moments; 0:"
+            " no right is vouched for, pictures go dark within 5 s.",
+            registry=registry,
+        )
+        self.publisher_terms = Counter(
+            "access_policy_publisher_terms_total",
+            "Times this process became the publisher. Rising without a restart: its database session or the bus"
+            " fails again and again, read its log.",
+            registry=registry,
+        )
+        self.records_waiting = Gauge(
+            "access_policy_events_waiting",
+            "Committed audit records and decisions that the bus has not taken yet, 200 at most. Above 0 for long:"
+            " the bus is away; nothing is lost, but the ledger is behind.",
             registry=registry,
         )
         self.records_published = Counter(
@@ -86,6 +114,15 @@ class AccessPolicyMetrics:
     def request_settled(self, state: str) -> None:
         self.requests.labels(state).inc()
 
+    def publishing(self, active: bool) -> None:
+        """This process begins or ends to publish."""
+        self.publisher_active.set(active)
+        if active:
+            self.publisher_terms.inc()
+
+    def events_waiting(self, count: int) -> None:
+        self.records_waiting.set(count)
+
     def heartbeat_sent(self, as_of_us: int) -> None:
         self.heartbeat_at.set(as_of_us / MICROSECONDS)
 
@@ -95,4 +132,7 @@ class AccessPolicyMetrics:
     def watch(self, cameras: Cameras) -> None:
         """Read the state of the camera copy whenever somebody asks."""
         self.camera_heartbeat_at.set_function(lambda: (cameras.as_of_us or 0) / MICROSECONDS)
+        self.camera_heartbeat_offset.set_function(
+            lambda: math.nan if cameras.offset_us is None else cameras.offset_us / MICROSECONDS
+        )
         self.unreadable.set_function(lambda: float(cameras.unreadable))

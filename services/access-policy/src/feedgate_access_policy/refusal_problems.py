@@ -16,6 +16,7 @@ from feedgate_access_policy.refusals import (
     NotPendingError,
     UnexpectedEvidenceError,
 )
+from feedgate_kit.bus.ports import TooLargeError
 from feedgate_kit.identity.bearer import CHALLENGE
 from feedgate_kit.problems import ErrorTable, Problem
 
@@ -23,6 +24,7 @@ ERRORS: Final[ErrorTable] = {
     NotFoundError: (404, "not-found"),
     NotPendingError: (409, "request-not-pending"),
     PseudonymTakenError: (409, "pseudonym-taken"),
+    TooLargeError: (409, "record-too-large"),
 }
 
 

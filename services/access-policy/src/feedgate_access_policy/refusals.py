@@ -1,4 +1,4 @@
-"""Why this service does not do what it was asked, in its own words; HTTP's are in `problems`."""
+"""Why this service does not do what it was asked, in its own words; HTTP's are in `refusal_problems`."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

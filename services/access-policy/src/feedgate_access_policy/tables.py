@@ -1,7 +1,7 @@
-"""This service's tables. Each says how long its rows are kept and why.
+"""This service's tables. Each names the class that says how long its rows may be kept.
 
-`retention` in a table's `info` names the class of legal.md 4.4 that its rows
-belong to; nothing is kept without one (design section 2, 12).
+`retention` in a table's `info` is that class, of legal.md 4.4; no table is
+without one (design section 2, 12). Nothing deletes rows yet: `docs/design/decisions.md`, "Not yet".
 """
 
 from sqlalchemy import (

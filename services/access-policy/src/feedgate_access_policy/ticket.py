@@ -10,9 +10,6 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
     load_pem_private_key,
 )
 from jwt.utils import base64url_encode
@@ -93,11 +90,6 @@ class TicketKeys:
                 for key in self._keys
             ]
         }
-
-
-def new_ticket_key() -> bytes:
-    """A new key, PKCS #8 in PEM; keep it in a file that only this service reads."""
-    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def load_ticket_keys(files: Sequence[Path]) -> TicketKeys:

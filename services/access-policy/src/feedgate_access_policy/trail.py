@@ -9,12 +9,13 @@ from feedgate_access_policy.adapters import decisions
 from feedgate_access_policy.adapters.decisions import RecordedDecision
 from feedgate_access_policy.decision_point import Answer
 from feedgate_access_policy.filed_request import FiledRequest, Incident
-from feedgate_access_policy.grant import Grant, timestamp
+from feedgate_access_policy.grant import Grant
 from feedgate_access_policy.question import Person
 from feedgate_contracts.audit.v1 import audit_pb2
 from feedgate_contracts.decision.v1.decision_pb2 import DecisionMade
 from feedgate_kit.ids import new_id
 from feedgate_kit.outbox import Outbox
+from feedgate_kit.timestamps import timestamp
 from feedgate_kit.topics import DECISION_EVENTS, GRANT_STATE, audit_events
 
 SERVICE: Final = "access-policy"

@@ -18,12 +18,18 @@ class Reviews:
 
     def __init__(self) -> None:
         self._waiting: set[str] = set()
+        self._early: set[str] = set()
         self._woken = asyncio.Event()
 
     def ask_for(self, camera_ids: Collection[str]) -> None:
-        """Have these cameras reviewed soon; never waits."""
-        if camera_ids:
-            self._waiting.update(camera_ids)
+        """Have these cameras reviewed soon; never waits.
+
+        Called with none where only a heartbeat was read: then with those whose
+        grants were newer than what had been read.
+        """
+        self._waiting.update(camera_ids, self._early)
+        self._early.clear()
+        if self._waiting:
             self._woken.set()
 
     async def run(self, cameras: Cameras, desk: GrantDesk) -> None:
@@ -43,7 +49,11 @@ class Reviews:
         """Review everything that waits now."""
         while self._waiting:
             # Taken out first: a change that arrives meanwhile puts it in again.
-            for grant in await desk.review(self._waiting.pop()):
+            camera_id = self._waiting.pop()
+            reviewed = await desk.review(camera_id)
+            if reviewed.is_early:
+                self._early.add(camera_id)
+            for grant in reviewed.changed:
                 with about_grant(grant.grant_id):
                     logger.info("grant changed", version=grant.version, closed_reason=grant.closed_reason)
 

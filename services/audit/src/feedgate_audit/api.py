@@ -31,14 +31,15 @@ def routes(store: AuditStore, owner_hash_key: bytes) -> APIRouter:
             camera_id=camera_id,
             without=CONTINUES_A_VIEW,
             before=int(after) if after is not None else None,
-            limit=limit,
+            limit=limit + 1,
         )
-        openings = [AuditRecord.FromString(bytes(row.value)) for row in rows]
+        shown = rows[:limit]
+        openings = [AuditRecord.FromString(bytes(row.value)) for row in shown]
         view_ids = {record.view_id for record in openings if record.event == "view.started"}
         of_views = [AuditRecord.FromString(bytes(row.value)) for row in await store.of_views(key, view_ids)]
         return Page(
             items=ledger_of(openings, of_views),
-            next=str(rows[-1].position) if len(rows) == limit else None,
+            next=str(shown[-1].position) if len(rows) > limit else None,
         )
 
     return router

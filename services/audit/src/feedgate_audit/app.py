@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from prometheus_client import CollectorRegistry
 
 from feedgate_audit.api import routes
-from feedgate_audit.collector import TOPICS, Collector
+from feedgate_audit.collector import TOPICS, Collector, lag_s
 from feedgate_audit.metrics import AuditMetrics
 from feedgate_audit.ports import AuditPorts
 from feedgate_audit.settings import AuditSettings
@@ -29,10 +29,13 @@ def create_app(settings: AuditSettings, ports: AuditPorts) -> Service:
     public.include_router(routes(store, settings.owner_hash_key.get_secret_value().encode()))
     watch = DatabaseWatch(ports.database, PACKAGE, DATABASE_WATCH_S)
 
+    collectors = [Collector(ports.bus, store, metrics, topic) for topic in TOPICS]
+    metrics.lag_seconds.set_function(lambda: lag_s(collectors, ports.clock.now_us()))
+
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await watch.refuse_newer()
-        tasks = {f"collect {topic}": Collector(ports.bus, store, metrics, topic).run for topic in TOPICS}
+        tasks = {f"collect {each.topic}": each.run for each in collectors}
         tasks["database watch"] = watch.run
         async with background(tasks, ports.clock):
             yield

@@ -31,7 +31,7 @@ class ViewEntry(ApiModel):
     grant_id: str
     view_id: str
     agency: str
-    viewer: str  # pseudonym; the agency's overseer can resolve it
+    viewer: str  # pseudonym; only access-policy's database leads from it to a person
     purpose: str
     basis_codes: list[str]
     pictures: int  # handed to the viewer so far

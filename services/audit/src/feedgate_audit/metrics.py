@@ -25,6 +25,7 @@ class AuditMetrics:
         )
         self.lag_seconds = Gauge(
             "audit_lag_seconds",
-            "Age of the newest fact when it was added. Above 60: the ledger is behind what was shown.",
+            "Age of the oldest fact read from the bus and not yet in the chain; 0 when all are. Above 60: the ledger is"
+            " behind what was shown, look at audit's database.",
             registry=registry,
         )

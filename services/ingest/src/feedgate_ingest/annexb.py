@@ -17,7 +17,6 @@ class NalType(IntEnum):
     SEI = 6
     SPS = 7
     PPS = 8
-    ACCESS_UNIT_DELIMITER = 9
 
 
 _PARAMETER_SETS = frozenset({NalType.SPS, NalType.PPS})

@@ -14,11 +14,11 @@ from feedgate_contracts.camera.v1.camera_pb2 import CameraState
 from feedgate_ingest.adapters.beating import beating
 from feedgate_ingest.adapters.pyav_camera import PyAvCamera, PyAvTimeouts
 from feedgate_ingest.adapters.registry_vault import RegistryVault
-from feedgate_ingest.adapters.system_resolver import SystemResolver
 from feedgate_ingest.adapters.wire import decode_demand, state_record, state_version, taken_back, unit_record
 from feedgate_ingest.arrival import Pulse
 from feedgate_ingest.board import Board
 from feedgate_ingest.demand import DEMAND_LASTS_S
+from feedgate_ingest.erasure import Erasures
 from feedgate_ingest.metrics import IngestMetrics
 from feedgate_ingest.outlet import Outlet
 from feedgate_ingest.ports import IngestPorts
@@ -30,6 +30,7 @@ from feedgate_kit.bus.ports import Bus, Tenure
 from feedgate_kit.clock import MICROSECONDS, Clock
 from feedgate_kit.errors import BusError
 from feedgate_kit.identity import TokenVerifier
+from feedgate_kit.resolver import SystemResolver
 from feedgate_kit.service import Readiness, Service, create_internal_app, create_public_app
 from feedgate_kit.state_copy import StateCopy, follow_state, protobuf_decoder
 from feedgate_kit.supervise import background
@@ -58,13 +59,15 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
         clock,
         metrics,
     )
+    pictures = bus.media_feed(ACCESS_UNITS)
+    erasures = Erasures(pictures, clock, metrics, skew_s=settings.skew_s)
     tools = SessionTools(
         camera=ports.camera,
         vault=ports.vault,
         resolver=ports.resolver,
         pool_key=ports.pool_key,
         own_networks=settings.load_own_networks(),
-        new_outlet=partial(Outlet, bus.media_feed(ACCESS_UNITS), unit_record, metrics),
+        new_outlet=partial(Outlet, pictures, unit_record, metrics),
         board=board,
         metrics=metrics,
         clock=clock,
@@ -74,11 +77,14 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
         pool=settings.pool,
         cameras=_empty_copy(clock),
         new_session=lambda target, attempts: Session(target, attempts, tools),
+        erase=erasures.ask,
         board=board,
         clock=clock,
         skew_us=skew_us,
     )
-    metrics.observe_camera_state(lambda: _age_s(worker.cameras), lambda: worker.cameras.unreadable)
+    metrics.observe_camera_state(
+        lambda: _age_s(worker.cameras), lambda: _offset_s(worker.cameras), lambda: worker.cameras.unreadable
+    )
 
     async def follow_cameras() -> None:
         # Until the new copy has read all there is, the old one counts for as long as it is fresh.
@@ -100,6 +106,7 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
             clock,
             topic=DEMAND_EVENTS,
             tenure=Tenure(worker, DEMAND_LASTS_S),
+            on_dead_letter=metrics.dead_letters.inc,
         )
 
     async def take_back() -> None:
@@ -123,6 +130,7 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
             "follow demand": follow_demand,
             "tell feed states": board.run,
             "take back feed states": take_back,
+            "erase stopped streams": erasures.run,
         }
         with beating(ports.pulse):
             # The worker ends first: cameras are hung up before their group is left.
@@ -198,3 +206,7 @@ def _empty_copy(clock: Clock) -> StateCopy[CameraState]:
 def _age_s(cameras: StateCopy[CameraState]) -> float:
     age_us = cameras.age_us()
     return math.inf if age_us is None else age_us / MICROSECONDS
+
+
+def _offset_s(cameras: StateCopy[CameraState]) -> float:
+    return math.nan if cameras.offset_us is None else cameras.offset_us / MICROSECONDS

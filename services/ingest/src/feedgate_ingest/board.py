@@ -49,9 +49,6 @@ class Board:
         self._count()
         self._has_news.set()
 
-    def said(self, stream: str) -> FeedState | None:
-        return self._said.get(stream)
-
     def forget(self, streams: Iterable[str]) -> None:
         """Nobody asks about these any more."""
         for stream in streams:

@@ -46,16 +46,6 @@ class DemandTable:
             if any(now_s < demand.until_s for demand in relays.values())
         )
 
-    def next_end_s(self, now_s: float) -> float | None:
-        """When the first demand now in force will end if nobody repeats it, monotonic."""
-        ends = [
-            demand.until_s
-            for relays in self._demands.values()
-            for demand in relays.values()
-            if demand.until_s > now_s
-        ]
-        return min(ends, default=None)
-
     def forget_old(self, now_s: float) -> None:
         """Let go of what ended so long ago that no repetition of it can arrive as news."""
         for stream, relays in list(self._demands.items()):

@@ -64,6 +64,14 @@ def desired(
     return answer
 
 
+def is_stopped(state: CameraState | None) -> bool:
+    """Whether its owner wants no picture of it on its way any more, as far as is known.
+
+    Masks are such a wish too: what was sent before them shows what they hide.
+    """
+    return state is not None and (state.removed or state.sharing != SHARING_ON or bool(state.masks))
+
+
 def _withheld(stream: Stream, state: CameraState | None, *, is_fresh: bool) -> Reason | None:
     if state is None:
         return Reason.CAMERA_UNKNOWN

@@ -45,6 +45,13 @@ class IngestMetrics:
             ["reason"],
             registry=registry,
         )
+        self.erasures = Counter(
+            "ingest_erasures_total",
+            "Streams whose owner stopped them while pictures lay on the bus. given_up: the bus did not answer,"
+            " and they expired by themselves.",
+            ["result"],
+            registry=registry,
+        )
         self.cameras = Gauge(
             "ingest_cameras",
             "Demanded streams by phase. retrying: see ingest_runs_ended_total; refused: owners must act.",
@@ -62,10 +69,30 @@ class IngestMetrics:
             "Camera records that did not parse. Each denies its camera: its producer is newer than this.",
             registry=registry,
         )
+        self.camera_state_offset = Gauge(
+            "ingest_camera_state_offset_seconds",
+            "This host's clock less the `as_of` of the newest camera heartbeat, at its reading: its way here and the"
+            " clocks' difference; NaN before the first. Its least of some minutes above 0.25 or below -0.1: clocks"
+            " differ, look at NTP on both hosts.",
+            registry=registry,
+        )
+        self.dead_letters = Counter(
+            "ingest_dead_letters_total",
+            "Demands that could not be read or handled and were set aside. Any: a relay is of another version;"
+            " read the topic's `.dlq`.",
+            registry=registry,
+        )
+        for reason in ("feed_full", "before_keyframe", "hung_up"):
+            self.access_units_dropped.labels(reason)
+        for result in ("done", "given_up"):
+            self.erasures.labels(result)
         for phase in Phase:
             self.cameras.labels(phase.value)
 
-    def observe_camera_state(self, age_s: Callable[[], float], unreadable: Callable[[], float]) -> None:
-        """Read these two whenever the metrics are asked for."""
+    def observe_camera_state(
+        self, age_s: Callable[[], float], offset_s: Callable[[], float], unreadable: Callable[[], float]
+    ) -> None:
+        """Read these whenever the metrics are asked for."""
+        self.camera_state_offset.set_function(offset_s)
         self.camera_state_age.set_function(age_s)
         self.unreadable_records.set_function(unreadable)

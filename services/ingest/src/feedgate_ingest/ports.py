@@ -1,15 +1,14 @@
 """What ingest needs from the world."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from feedgate_ingest.arrival import Pulse
 from feedgate_ingest.picture import PictureTaker
 from feedgate_ingest.source import PinnedSource, PoolKey, SealedSource
-from feedgate_kit.addresses import Address
 from feedgate_kit.bus.ports import Bus
 from feedgate_kit.clock import Clock
+from feedgate_kit.resolver import Resolver
 
 
 class Camera(Protocol):
@@ -37,14 +36,6 @@ class SourceVault(Protocol):
         Raises:
             FeedError: it is not given out, or nobody answers.
         """
-        ...
-
-
-class Resolver(Protocol):
-    """Who knows the addresses of host names."""
-
-    async def addresses(self, host: str) -> Sequence[Address]:
-        """All addresses of a name or literal; empty if it has none or none can be learned in time."""
         ...
 
 

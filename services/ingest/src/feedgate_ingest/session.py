@@ -17,13 +17,14 @@ from feedgate_ingest.feed_state import FeedState, connecting, ended
 from feedgate_ingest.metrics import IngestMetrics
 from feedgate_ingest.outlet import Outlet
 from feedgate_ingest.pauses import Attempts
-from feedgate_ingest.ports import Camera, Resolver, SourceVault
+from feedgate_ingest.ports import Camera, SourceVault
 from feedgate_ingest.reasons import TREATMENTS, FeedError, Phase, Reason
 from feedgate_ingest.run import Run, RunIdentity, RunReport
 from feedgate_ingest.source import PoolKey, Source, pin
 from feedgate_kit.addresses import Network
 from feedgate_kit.clock import Clock
 from feedgate_kit.ids import new_run
+from feedgate_kit.resolver import Resolver
 
 ASK_AGAIN_S = 1.0
 """Between two questions to a registry that does not answer, while pictures flow."""

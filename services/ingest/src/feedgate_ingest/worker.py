@@ -9,7 +9,7 @@ from feedgate_contracts.demand.v1.demand_pb2 import StreamDemanded
 from feedgate_ingest.access_unit import Stream
 from feedgate_ingest.board import Board
 from feedgate_ingest.demand import DemandTable
-from feedgate_ingest.desired import Target, desired
+from feedgate_ingest.desired import Target, desired, is_stopped
 from feedgate_ingest.feed_state import idle
 from feedgate_ingest.pauses import Attempts, PausePlan
 from feedgate_ingest.reasons import Reason
@@ -40,6 +40,7 @@ class _Past:
     attempts: Attempts
     camera_version: int  # that the attempts were made under
     last_kept_at_s: float = 0.0  # monotonic
+    is_erased: bool = False  # from the bus, or about to be
 
 
 class NoShare:
@@ -64,6 +65,7 @@ class Worker:
         pool: str,
         cameras: StateCopy[CameraState],
         new_session: NewSession,
+        erase: Callable[[str], None],
         board: Board,
         clock: Clock,
         skew_us: int,
@@ -75,6 +77,7 @@ class Worker:
             pool: whose cameras are this worker's.
             cameras: its own copy of the owners' will, fed by somebody else.
             new_session: makes the session of a target.
+            erase: takes back what lies on the bus of a stream that was connected and is stopped.
             board: told why streams are not connected.
             clock: the worker's.
             skew_us: how far the publisher's clock may lie from this one.
@@ -87,6 +90,7 @@ class Worker:
         self.was_given = asyncio.Event()
         """Set at each new share, for whoever clears it."""
         self._new_session = new_session
+        self._erase = erase
         self._board = board
         self._clock = clock
         self._skew_us = skew_us
@@ -176,6 +180,7 @@ class Worker:
         for name, target in wish.connected.items():
             if name not in self._kept and name not in self._ending:
                 self._begin(name, target, now_s)
+        self._erase_stopped()
         self._tell_why_idle(demanded, wish.withheld)
         self._forget_past(now_s)
 
@@ -195,6 +200,7 @@ class Worker:
             # What the owner changed while nobody looked counts, too: a new password is tried at once.
             past.attempts.forget()
         past.last_kept_at_s = now_s
+        past.is_erased = False
         session = self._new_session(target, past.attempts)
         self._kept[name] = _Kept(session, asyncio.create_task(session.keep(), name=f"session of {name}"))
         self._told.add(name)
@@ -211,6 +217,15 @@ class Worker:
         """A connection is closed; only now may the same camera be connected to again."""
         self._ending.pop(name, None)
         self.nudge()
+
+    def _erase_stopped(self) -> None:
+        """Whoever sees it first: a relay may have let go of the stream before its owner's stop was read here."""
+        for name, past in self._past.items():
+            if name in self._kept or past.is_erased:
+                continue
+            if is_stopped(self.cameras.get(Stream.parse(name).camera_id)):
+                past.is_erased = True
+                self._erase(name)
 
     def _tell_why_idle(self, demanded: Collection[str], withheld: Mapping[str, Reason]) -> None:
         others = {name for name in self._told if not self.has(name)}

@@ -6,10 +6,10 @@ from feedgate_kit.bus.kafka import KafkaBus, kafka_settings
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.database import Database
 from feedgate_kit.identity import TokenVerifier
+from feedgate_kit.resolver import SystemResolver
 from feedgate_kit.server import run
 from feedgate_kit.service import Service
 from feedgate_kit.standalone import owning
-from feedgate_registry.adapters.host_resolver import HostResolver
 from feedgate_registry.app import create_app
 from feedgate_registry.jurisdictions import load_jurisdictions
 from feedgate_registry.pools import load_pools
@@ -24,7 +24,7 @@ def build(settings: RegistrySettings) -> Service:
         database=Database(settings.require_database_url()),
         bus=KafkaBus(kafka_settings(settings), clock, service="registry"),
         clock=clock,
-        resolver=HostResolver(settings.resolve_timeout_s),
+        resolver=SystemResolver(settings.resolve_timeout_s),
         verifier=TokenVerifier(settings.load_issuers(), clock, trust=settings.load_trust()),
         agencies=settings.load_agencies(),
         pools=load_pools(settings.pools_file),

@@ -66,6 +66,7 @@ class OwnerActs:
         pools: Mapping[str, Pool],
         jurisdictions: Jurisdictions,
         most_authorisations: int,
+        acted: Callable[[str], None],
     ) -> None:
         """Act on this database.
 
@@ -77,6 +78,7 @@ class OwnerActs:
             pools: those that cameras may name.
             jurisdictions: those that a camera may be said to stand in.
             most_authorisations: in force for one camera at a time.
+            acted: told the name of every act, once it is on record.
         """
         self.database = database
         self.outbox = outbox
@@ -85,6 +87,7 @@ class OwnerActs:
         self.pools = pools
         self.jurisdictions = jurisdictions
         self.most_authorisations = most_authorisations
+        self.acted = acted
 
     async def open_account(self, owner: str, *, issuer: str, subject: str) -> None:
         """Make the owner's account, unless it is there."""
@@ -130,7 +133,9 @@ class OwnerActs:
             )
             await rows.add_camera(connection, camera, sealed)
             record = audit_trail.owner_act("camera.registered", camera, now_us)
-            return await self._stage(connection, camera, [], now_us, record)
+            own = await self._stage(connection, camera, [], now_us, record)
+        self.acted("register")
+        return own
 
     async def change_camera(
         self,
@@ -171,7 +176,10 @@ class OwnerActs:
                     f"the source is sealed to the key of pool `{now.ingest_pool}`;"
                     " give the source again together with another pool"
                 )
-            return await self._replace(connection, now, changes, source, pool)
+            own = await self._replace(connection, now, changes, source, pool)
+        if own.camera.version != now.version:
+            self.acted("change")
+        return own
 
     async def _replace(
         self,
@@ -225,6 +233,7 @@ class OwnerActs:
             await rows.save_sealed_source(connection, camera_id, None)
             record = audit_trail.owner_act("camera.removed", removed, now_us)
             await self._save(connection, removed, now_us, record)
+        self.acted("remove")
         return Stop(now_us)
 
     async def pause(self, owner: str, camera_id: str) -> tuple[OwnCamera, Stop]:
@@ -240,7 +249,9 @@ class OwnerActs:
                 return await standing(connection, camera, now_us), Stop(camera.paused_at_us)
             paused = camera.paused(now_us)
             record = audit_trail.owner_act("camera.paused", paused, now_us)
-            return await self._save(connection, paused, now_us, record), Stop(now_us)
+            own = await self._save(connection, paused, now_us, record)
+        self.acted("pause")
+        return own, Stop(now_us)
 
     async def resume(self, owner: str, camera_id: str) -> OwnCamera:
         """End a pause; without one nothing changes.
@@ -255,7 +266,9 @@ class OwnerActs:
                 return await standing(connection, camera, now_us)
             resumed = camera.resumed(now_us)
             record = audit_trail.owner_act("camera.resumed", resumed, now_us)
-            return await self._save(connection, resumed, now_us, record)
+            own = await self._save(connection, resumed, now_us, record)
+        self.acted("resume")
+        return own
 
     async def authorise(
         self, owner: str, camera_id: str, scope_at: Callable[[int], Scope], approval_mode: str
@@ -295,6 +308,7 @@ class OwnerActs:
                 "authorisation.given", camera, now_us, authorisation_id=authorisation.authorisation_id
             )
             await self._save(connection, camera, now_us, record)
+        self.acted("authorise")
         return authorisation
 
     async def narrow(
@@ -326,6 +340,7 @@ class OwnerActs:
             await self._save_next(
                 connection, camera, now_us, "authorisation.narrowed", authorisation_id, tuple(sorted(changes))
             )
+        self.acted("narrow")
         return narrowed
 
     async def withdraw(self, owner: str, authorisation_id: str) -> tuple[Authorisation, Stop]:
@@ -342,6 +357,7 @@ class OwnerActs:
             withdrawn = authorisation.withdrawn(now_us)
             await rows.save_authorisation(connection, withdrawn)
             await self._save_next(connection, camera, now_us, "authorisation.withdrawn", authorisation_id)
+        self.acted("withdraw")
         return withdrawn, Stop(now_us)
 
     async def record_expiries(self) -> int:

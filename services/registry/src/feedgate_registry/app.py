@@ -47,6 +47,7 @@ def create_app(settings: RegistrySettings, ports: RegistryPorts) -> Service:
         pools=ports.pools,
         jurisdictions=ports.jurisdictions,
         most_authorisations=settings.most_authorisations,
+        acted=metrics.acted,
     )
     handover = SourceHandover(database=ports.database, outbox=outbox, clock=ports.clock, pools=ports.pools)
     record = OwnerRecord(ports.database, ports.clock)
@@ -93,7 +94,6 @@ def create_app(settings: RegistrySettings, ports: RegistryPorts) -> Service:
             {
                 "database": lambda: watch.answers,
                 "the database at this version's revision": lambda: watch.is_migrated,
-                "the publisher's first heartbeat": publisher.heartbeat_sent.is_set,
             }
         ),
     )

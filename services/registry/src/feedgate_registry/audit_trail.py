@@ -9,8 +9,8 @@ from feedgate_contracts.audit.v1.audit_pb2 import (
     AuditRecord,
 )
 from feedgate_kit.ids import new_id
+from feedgate_kit.timestamps import timestamp
 from feedgate_registry.camera import Camera
-from feedgate_registry.timestamps import timestamp
 
 SERVICE: Final = "registry"
 

@@ -7,8 +7,8 @@ from typing import Literal
 from feedgate_contracts.camera.v1.camera_pb2 import Terms
 from feedgate_kit.clock import to_datetime, to_us
 from feedgate_kit.errors import FeedgateError
+from feedgate_kit.timestamps import timestamp
 from feedgate_registry.schedule import Schedule
-from feedgate_registry.timestamps import timestamp
 
 Purpose = Literal[
     "detect",

@@ -1,4 +1,4 @@
-"""Owners' routes for SharingAuthorisations, and for the agencies they may name."""
+"""Owners' routes for SharingAuthorisations."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -51,7 +51,6 @@ def authorisation_routes(
         """Let agencies ask to see a camera. In force at once; a view needs their own legal basis too."""
         _check_agencies(form.agencies, agencies)
         given = await acts.authorise(owner, camera_id, partial(_scope_at, form), form.approval_mode)
-        metrics.acts.labels("authorise").inc()
         response.headers["Location"] = f"{PREFIX}/authorisations/{given.authorisation_id}"
         return answered(given, response)
 
@@ -88,7 +87,6 @@ def authorisation_routes(
         """Allow less. Running views are held to it at once; allowing more needs a new authorisation."""
         accept = partial(require_if_match, request)
         narrowed = await acts.narrow(owner, authorisation_id, _scope_changes(patch), accept)
-        metrics.acts.labels("narrow").inc()
         return answered(narrowed, response)
 
     @router.post("/authorisations/{authorisation_id}/withdraw")
@@ -98,7 +96,7 @@ def authorisation_routes(
         """End an authorisation for ever. Needs no version and nobody's leave."""
         began_s = clock.monotonic_s()
         withdrawn, stop = await acts.withdraw(owner, authorisation_id)
-        metrics.stopped("withdraw", clock.monotonic_s() - began_s)
+        metrics.stopped(clock.monotonic_s() - began_s)
         proof = stop_answer(stop)
         return WithdrawalAnswer(
             authorisation=answered(withdrawn, response),

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from feedgate_kit.addresses import RtspUrl
 from feedgate_kit.clock import Clock
-from feedgate_kit.http import Id, Page, require_if_match, set_etag
+from feedgate_kit.http import Id, Page, heed_if_match, require_if_match, set_etag
 from feedgate_registry.account import FindAccount
 from feedgate_registry.acts import CameraDescription, OwnerActs
 from feedgate_registry.answers import (
@@ -53,7 +53,6 @@ def camera_routes(
     ) -> CameraAnswer:
         """Register a camera. It is shared with nobody until an authorisation says so."""
         own = await acts.register_camera(owner, _description(form), _source(form.source))
-        metrics.acts.labels("register").inc()
         response.headers["Location"] = f"{PREFIX}/cameras/{own.camera.camera_id}"
         return answered(own, response)
 
@@ -87,17 +86,16 @@ def camera_routes(
         source = _source(patch.source) if "source" in patch.model_fields_set else None
         accept = partial(require_if_match, request)
         own = await acts.change_camera(owner, camera_id, patch.changes(), source, accept)
-        metrics.acts.labels("change").inc()
         return answered(own, response)
 
     @router.delete("/{camera_id}")
     async def remove_camera(
         camera_id: Id, request: Request, owner: Annotated[str, account_of_caller]
     ) -> StopAnswer:
-        """Stop sharing for good, end every authorisation and erase the source."""
+        """Stop sharing for good, end every authorisation and erase the source. Needs no version."""
         began_s = clock.monotonic_s()
-        stop = await acts.remove_camera(owner, camera_id, partial(require_if_match, request))
-        metrics.stopped("remove", clock.monotonic_s() - began_s)
+        stop = await acts.remove_camera(owner, camera_id, partial(heed_if_match, request))
+        metrics.stopped(clock.monotonic_s() - began_s)
         return stop_answer(stop)
 
     @router.post("/{camera_id}/pause")
@@ -107,7 +105,7 @@ def camera_routes(
         """Stop showing the camera until it is resumed. Needs no version: stopping always works."""
         began_s = clock.monotonic_s()
         own, stop = await acts.pause(owner, camera_id)
-        metrics.stopped("pause", clock.monotonic_s() - began_s)
+        metrics.stopped(clock.monotonic_s() - began_s)
         camera = answered(own, response)
         return PausedCameraAnswer.model_construct(**dict(camera), **dict(stop_answer(stop)))
 
@@ -117,7 +115,6 @@ def camera_routes(
     ) -> CameraAnswer:
         """End a pause. Pictures from before it ended stay unseen."""
         own = await acts.resume(owner, camera_id)
-        metrics.acts.labels("resume").inc()
         return answered(own, response)
 
     return router

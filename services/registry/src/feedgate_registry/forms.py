@@ -13,6 +13,7 @@ from feedgate_registry.schedule import Day, Schedule, Span, weekly
 T = TypeVar("T")
 
 MOST_AGENCIES = 50
+LONGEST_AGENCY = 48
 MOST_SPANS = 50
 
 _UNSET: Any = None
@@ -44,7 +45,7 @@ FieldOfView = Annotated[float, Field(gt=0, le=360)]
 Longitude = Annotated[float, Field(ge=-180, le=180)]
 Latitude = Annotated[float, Field(ge=-90, le=90)]
 Agencies = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=48)]],
+    list[Annotated[str, Field(min_length=1, max_length=LONGEST_AGENCY)]],
     Field(min_length=1, max_length=MOST_AGENCIES),
     AfterValidator(_distinct),
 ]

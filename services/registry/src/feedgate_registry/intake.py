@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from feedgate_kit.addresses import Network, RtspUrl
+from feedgate_kit.resolver import Resolver
 from feedgate_kit.sealing import seal
 from feedgate_registry.pools import Pool
-from feedgate_registry.ports import Resolver, UnresolvableError
 from feedgate_registry.source import Finding, SourceRefusedError, judge_source
 
 
@@ -24,13 +24,12 @@ class SourceIntake:
             SourceRefusedError: it may not be connected to from this pool, or cannot be resolved.
         """
         literal = source.address
-        try:
-            addresses = [literal] if literal is not None else await self.resolver.resolve(source.host)
-        except UnresolvableError:
+        addresses = [literal] if literal is not None else await self.resolver.addresses(source.host)
+        if not addresses:
             finding = Finding(
                 "unresolvable", "a host name with no address", "a name that resolves, or the address itself"
             )
-            raise SourceRefusedError([finding]) from None
+            raise SourceRefusedError([finding])
         judge_source(addresses, pool.allowed_networks, self.own_networks)
 
     @staticmethod

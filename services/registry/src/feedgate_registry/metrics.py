@@ -13,7 +13,8 @@ class RegistryMetrics:
         """Put every metric on `registry`."""
         self.acts = Counter(
             "registry_owner_acts_total",
-            "Owners' acts put on record. A burst of `withdraw` or `pause`: ask what owners were told.",
+            "Owners' acts put on record; a repeat that changes nothing is none."
+            " A burst of `withdraw` or `pause`: ask what owners were told.",
             ["act"],
             registry=registry,
         )
@@ -38,7 +39,8 @@ class RegistryMetrics:
         )
         self.expiries = Counter(
             "registry_authorisations_expired_total",
-            "Authorisations that reached their expiry.",
+            "Authorisations that reached their expiry. A burst: many were made at once a year ago; owners may want to"
+            " know.",
             registry=registry,
         )
         self.feed_records_unreadable = Counter(
@@ -51,6 +53,24 @@ class RegistryMetrics:
             "`as_of` of the last heartbeat acknowledged. `time() -` this above 2: pictures go dark at 4.",
             registry=registry,
         )
+        self.publisher_active = Gauge(
+            "registry_publisher_active",
+            "1 in the process that publishes, 0 in one that stands by. Their sum is 1 but for moments; 0:"
+            " no right is vouched for, pictures go dark within 5 s.",
+            registry=registry,
+        )
+        self.publisher_terms = Counter(
+            "registry_publisher_terms_total",
+            "Times this process became the publisher. Rising without a restart: its database session or the bus"
+            " fails again and again, read its log.",
+            registry=registry,
+        )
+        self.records_waiting = Gauge(
+            "registry_events_waiting",
+            "Committed audit records and decisions that the bus has not taken yet, 200 at most. Above 0 for long:"
+            " the bus is away; nothing is lost, but the ledger is behind.",
+            registry=registry,
+        )
         self.records_published = Counter(
             "registry_state_records_published_total",
             "Camera records sent. `again` is true for those sent anew because the topic held an older one:"
@@ -59,10 +79,22 @@ class RegistryMetrics:
             registry=registry,
         )
 
-    def stopped(self, act: str, duration_s: float) -> None:
-        """An owner stopped something, and it took this long to be on record."""
+    def acted(self, act: str) -> None:
+        """An owner's act is on record."""
         self.acts.labels(act).inc()
+
+    def stopped(self, duration_s: float) -> None:
+        """An owner asked to stop something, and this much later that was on record."""
         self.stop_seconds.observe(duration_s)
+
+    def publishing(self, active: bool) -> None:
+        """This process begins or ends to publish."""
+        self.publisher_active.set(active)
+        if active:
+            self.publisher_terms.inc()
+
+    def events_waiting(self, count: int) -> None:
+        self.records_waiting.set(count)
 
     def heartbeat_sent(self, as_of_us: int) -> None:
         self.heartbeat_at.set(as_of_us / MICROSECONDS)

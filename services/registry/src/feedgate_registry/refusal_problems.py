@@ -6,6 +6,7 @@ from typing import Any, Final
 import structlog
 from fastapi import FastAPI, Request, Response
 
+from feedgate_kit.bus.ports import TooLargeError
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.problems import HIDDEN, Problem
 from feedgate_registry.authorisation import ExpiryError
@@ -29,6 +30,7 @@ ERRORS: Final[dict[type[FeedgateError], tuple[int, str]]] = {
     EndedError: (409, "authorisation-ended"),
     SourceNeededError: (422, "source-needed"),
     TooManyAuthorisationsError: (409, "too-many-authorisations"),
+    TooLargeError: (409, "record-too-large"),
 }
 """Those that need no more than their sentence."""
 

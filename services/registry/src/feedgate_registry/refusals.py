@@ -1,4 +1,4 @@
-"""Why an act was refused, in the owner's language. Nothing was changed by any of them."""
+"""Why an owner's act, or ingest's wish for a source, was refused. Nothing was changed by any of them."""
 
 from collections.abc import Iterable, Sequence
 

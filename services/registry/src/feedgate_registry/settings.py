@@ -46,8 +46,11 @@ class RegistrySettings(ServiceSettings):
     expiry_interval_s: float = Field(default=1.0, gt=0, le=60)
     """How often expired authorisations are taken out of the record. The relay keeps to expiry by itself."""
 
-    most_authorisations: int = Field(default=50, ge=1, le=500)
-    """In force for one camera at a time. A camera's record holds them all and has to stay under 1 MiB."""
+    most_authorisations: int = Field(default=50, ge=1, le=100)
+    """In force for one camera at a time. A camera's record holds them all and has to stay under 1 MiB.
+
+    One takes at most some 6 KiB: a hundred of the largest are 0.6 MiB.
+    """
 
     @field_validator("own_networks")
     @classmethod

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Literal
 
 from feedgate_contracts.camera.v1 import camera_pb2 as camera_pb
+from feedgate_kit.timestamps import timestamp
 from feedgate_registry.authorisation import Authorisation
 from feedgate_registry.camera import Camera
-from feedgate_registry.timestamps import timestamp
 
 SharingWord = Literal["on", "paused", "stopped"]
 

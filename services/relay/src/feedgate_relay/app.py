@@ -11,6 +11,7 @@ from feedgate_kit.service import Readiness, Service, create_internal_app, create
 from feedgate_kit.supervise import background
 from feedgate_kit.topics import CAMERA_STATE, DEMAND_EVENTS, GRANT_STATE
 from feedgate_relay.admission import Limits
+from feedgate_relay.close_codes import CloseCode
 from feedgate_relay.connection import RelayWebSocketProtocol
 from feedgate_relay.demand import Demand
 from feedgate_relay.doors import Doors
@@ -39,7 +40,7 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
     prometheus = CollectorRegistry()
     metrics = RelayMetrics(prometheus)
     states = States(ports.bus, clock, limits, metrics)
-    metrics.watch_heartbeats(states.heartbeat_ages)
+    metrics.watch_heartbeats(states.heartbeat_ages, states.heartbeat_offsets)
     outgoing = Outgoing(ports.bus.event_log, metrics)
     name = Name(settings.relay_id)
     redemptions = Redemptions(ports.bus, clock, name)
@@ -54,6 +55,7 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
         media_path=f"/relay/v1/relays/{settings.relay_id}/media",
         maximum=settings.maximum_views,
     )
+    metrics.watch_dark_views(views.dark_reasons)
     demand = Demand(ports.bus.event_log(DEMAND_EVENTS), clock, settings.relay_id, views.demanded)
     views.on_change = demand.reconsider
     keys = TicketKeys(ports.ticket_keys, clock)
@@ -121,4 +123,5 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
         on_stopping=stop,
         until_unfit=name.until_taken,
         ws_protocol=RelayWebSocketProtocol,
+        close_codes=frozenset(CloseCode),
     )

@@ -30,13 +30,18 @@ class Darkness:
         """The page was told to cover, by this notice."""
         self._expected = wire_code(code)
 
-    def acknowledge(self, milliseconds: int) -> None:
-        """The page says that it has, this long after the notice."""
+    def acknowledge(self, milliseconds: int, code: object) -> bool:
+        """The page says that it has, this long after the notice `code`; whether that was the one expected.
+
+        An earlier cover's word that crosses a stop proves nothing of the stop.
+        """
         # One for each time the page was told to cover: a page cannot fill the audit log.
-        if self._expected is not None:
-            self._audit.dark(min(milliseconds, LONGEST_DARK_MS), self._expected)
-            self._expected = None
-            self._metrics.dark_acknowledged.inc()
+        if self._expected is None or code != self._expected:
+            return False
+        self._audit.dark(min(milliseconds, LONGEST_DARK_MS), self._expected)
+        self._expected = None
+        self._metrics.dark_acknowledged.inc()
+        return True
 
     # The relay.
 

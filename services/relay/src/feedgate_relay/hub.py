@@ -124,6 +124,7 @@ class StreamHub:
             return None
         elif unit.sequence > last.sequence + 1:
             self._lost = True
+            self._metrics.units_missed.inc(unit.sequence - last.sequence - 1)
             self._tell_lost()
         picture = Picture(unit, source, self._limits.max_age_us)
         self._last = _Place(source, picture.sequence, picture.dts)

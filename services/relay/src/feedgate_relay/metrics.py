@@ -1,5 +1,6 @@
 """What the relay measures. No label names a camera, grant, person, agency or address (design §2.13)."""
 
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -7,7 +8,37 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from feedgate_contracts.frame.v1.frame_pb2 import FrameEvent
 from feedgate_kit.metrics import DURATION_BUCKETS_S
+from feedgate_kit.topics import CAMERA_STATE, FEED_STATE, GRANT_STATE
+from feedgate_relay.admission import Refusal
+from feedgate_relay.reasons import Reason
+
+Samples = Callable[[], Iterable[tuple[str, float]]]
+
+DARK_FOR_NOW: Final = (
+    Reason.HEARTBEAT_OLD,
+    Reason.RECORD_MISSING,
+    Reason.RECORD_UNREADABLE,
+    Reason.RECORD_UNREAD,
+    Reason.PAUSED,
+    Reason.OUT_OF_HOURS,
+    Reason.NOT_YET_OPEN,
+)
+"""Why an open view may show nothing: 0 is said, too, so that an alert sees the first."""
+
+AT_THE_DOOR: Final = (
+    Reason.TICKET_MISSING,
+    Reason.TICKET_INVALID,
+    Reason.TICKET_USED,
+    Reason.TICKET_BEFORE_START,
+    Reason.TICKET_KEYS_UNAVAILABLE,
+    Reason.SECRET_REFUSED,
+    Reason.ORIGIN_REFUSED,
+    Reason.SUBPROTOCOL_MISSING,
+)
+UNITS_DROPPED: Final = ("unreadable", "repeated", "lost", "not_newest", "no_init_segment")
+KINDS_LOST: Final = ("audit", *(field.name for field in FrameEvent.DESCRIPTOR.oneofs_by_name["event"].fields))
 
 DARK_BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0)
 
@@ -29,13 +60,22 @@ class RelayMetrics:
             ["reason"],
             registry=registry,
         )
+        self.units_missed = Counter(
+            "relay_units_missed",
+            "Access units that never came, by the gaps they left. Rising: the media topic drops, or this process "
+            "is so short of time that it falls behind what is kept.",
+            registry=registry,
+        )
         self.pictures_out = Counter(
             "relay_pictures_out",
-            "Pictures handed to viewers' sockets, one for each viewer.",
+            "Pictures handed to viewers' sockets, one for each viewer. Flat while pictures come in and views are open: "
+            "see relay_pictures_refused_total and relay_views_dark.",
             registry=registry,
         )
         self.bytes_out = Counter(
-            "relay_bytes_out", "Bytes of pictures handed to viewers' sockets.", registry=registry
+            "relay_bytes_out",
+            "Bytes of pictures handed to viewers' sockets. Near the line's rate: viewers become slow, add a relay.",
+            registry=registry,
         )
         self.pictures_refused = Counter(
             "relay_pictures_refused",
@@ -63,9 +103,17 @@ class RelayMetrics:
             buckets=DARK_BUCKETS_S,
             registry=registry,
         )
-        self.views_open = Gauge("relay_views_open", "Views open now.", registry=registry)
+        self.views_open = Gauge(
+            "relay_views_open",
+            "Views open now. Near MAXIMUM_VIEWS: add a relay, further viewers are refused.",
+            registry=registry,
+        )
         self.views_ended = Counter(
-            "relay_views_ended", "Views that ended, by reason.", ["reason"], registry=registry
+            "relay_views_ended",
+            "Views that ended, by reason. `connection_lost` or `viewer_stalled` in bursts: the gateway or lines. "
+            "`audit_unavailable`: the bus takes no audit records, no view may begin.",
+            ["reason"],
+            registry=registry,
         )
         self.views_refused = Counter(
             "relay_views_refused",
@@ -74,11 +122,23 @@ class RelayMetrics:
             registry=registry,
         )
         self.notices = Counter(
-            "relay_notices", "Notices told to viewers, by code.", ["code"], registry=registry
+            "relay_notices",
+            "Notices told to viewers, by code. Many `not_fresh` or `camera_lost`: people see nothing, see the "
+            "heartbeat age and ingest_cameras.",
+            ["code"],
+            registry=registry,
         )
-        self.leases = Counter("relay_leases", "Leases sent to viewers' pages.", registry=registry)
+        self.leases = Counter(
+            "relay_leases",
+            "Leases sent to viewers' pages, one a second for each. Fewer than views: this process is short of time; "
+            "pages cover themselves after 3 s without.",
+            registry=registry,
+        )
         self.dark_acknowledged = Counter(
-            "relay_dark_acknowledged", "Times a page said that it had covered its tile.", registry=registry
+            "relay_dark_acknowledged",
+            "Times a page said that it had covered its tile. Far fewer than stops of views: pages are old or cut off, "
+            "and owners lack that proof.",
+            registry=registry,
         )
         self.records_unreadable = Counter(
             "relay_records_unreadable",
@@ -94,30 +154,79 @@ class RelayMetrics:
         )
         self.events_waiting = Gauge(
             "relay_events_waiting",
-            "Frame events, notices and audit records not yet acknowledged by the bus.",
+            "Frame events, notices and audit records not yet acknowledged by the bus. Growing: the bus is away; beyond "
+            "some thousands they are lost.",
             registry=registry,
         )
+        # From the start, so that an alert sees the first of each, and a panel shows 0 and not nothing.
+        for counter, values in (
+            (self.units_dropped, UNITS_DROPPED),
+            (self.pictures_refused, Refusal),
+            (self.views_refused, (*AT_THE_DOOR, Reason.TOO_MANY_VIEWS)),
+            (self.records_unreadable, (CAMERA_STATE, GRANT_STATE, FEED_STATE)),
+            (self.events_lost, KINDS_LOST),
+        ):
+            for value in values:
+                counter.labels(value)
+        self._heartbeats = _Heartbeats(registry)
+        self._dark_views = _DarkViews(registry)
 
     def count_reason(self, reason: str) -> str:
         """A reason as a label: what follows its colon is free text of another service."""
         return reason.partition(":")[0]
 
-    def watch_heartbeats(self, ages: Callable[[], Iterable[tuple[str, float]]]) -> None:
-        """Report the age of each state copy's newest heartbeat when asked."""
-        self.registry.register(_HeartbeatAges(ages))
+    def watch_heartbeats(self, ages: Samples, offsets: Samples) -> None:
+        """Report the age of each state copy's newest heartbeat, and its offset when read, when asked."""
+        self._heartbeats.ages, self._heartbeats.offsets = ages, offsets
+
+    def watch_dark_views(self, reasons: Callable[[], Iterable[str]]) -> None:
+        """Report open views that show nothing, by why not, when asked."""
+        self._dark_views.reasons = lambda: map(self.count_reason, reasons())
 
 
-class _HeartbeatAges(Collector):
-    def __init__(self, ages: Callable[[], Iterable[tuple[str, float]]]) -> None:
-        self._ages = ages
+class _DarkViews(Collector):
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.reasons: Callable[[], Iterable[str]] = tuple
+        registry.register(self)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         family = GaugeMetricFamily(
+            "relay_views_dark",
+            "Open views whose right shows nothing now, by reason. `paused`, `out_of_hours` and `not_yet_open` are the "
+            "owner's will. `heartbeat_old`: see the heartbeat age; `record_*`: see unreadable records.",
+            labels=["reason"],
+        )
+        counts = Counts({reason.value: 0 for reason in DARK_FOR_NOW})
+        counts.update(self.reasons())
+        for reason, count in counts.items():
+            family.add_metric([reason], count)
+        yield family
+
+
+class _Heartbeats(Collector):
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.ages: Samples = tuple
+        self.offsets: Samples = tuple
+        registry.register(self)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        yield _by_topic(
             "relay_heartbeat_age_seconds",
             "Age of the newest heartbeat read from a state topic, by this host's clock. Above 2: alert, "
             "at 4 every picture is dark. Below 0: clocks differ. Inf: none was read yet.",
-            labels=["topic"],
+            self.ages(),
         )
-        for topic, age_s in self._ages():
-            family.add_metric([topic], age_s)
-        yield family
+        yield _by_topic(
+            "relay_heartbeat_offset_seconds",
+            "This host's clock less the `as_of` of a topic's newest heartbeat, at its reading: its way here and the "
+            "clocks' difference; none before the first. Its least of some minutes above 0.25 or below -0.1: clocks "
+            "differ, look at NTP on both hosts.",
+            self.offsets(),
+        )
+
+
+def _by_topic(name: str, documentation: str, samples: Iterable[tuple[str, float]]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, documentation, labels=["topic"])
+    for topic, value in samples:
+        family.add_metric([topic], value)
+    return family

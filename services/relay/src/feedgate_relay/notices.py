@@ -5,6 +5,7 @@ from typing import Final
 
 from feedgate_contracts.frame.v1.frame_pb2 import NoticeCode
 from feedgate_kit.clock import to_datetime
+from feedgate_relay.admission import Refusal
 from feedgate_relay.reasons import Reason
 
 _PREFIX: Final = "NOTICE_CODE_"
@@ -27,6 +28,10 @@ _SENTENCES: Final[Mapping[str, str]] = {
     Reason.RECORD_UNREAD: "The relay has not yet read all that this view rests on.",
     Reason.NO_PICTURES: "No pictures come from the camera.",
     Reason.NO_KEYFRAME: "Waiting for the camera's next keyframe.",
+    Refusal.BEFORE_WINDOW: "Pictures from before this moment are not shown.",
+    Refusal.TOO_OLD: "The pictures that came were too old to be shown.",
+    Refusal.OTHER_MASKS: "The pictures that came were made under other masks.",
+    Refusal.NOT_NEWEST: "The pictures that came were of an older connection to the camera.",
     Reason.VIEWER_TOO_SLOW: "This connection took the pictures too slowly; they go on at the next keyframe.",
     Reason.PICTURES_LOST: "Pictures were lost between camera and relay; they go on at the next keyframe.",
     Reason.TICKET_EXPIRED: "The ticket's time has passed.",

@@ -98,6 +98,11 @@ class States:
             age_us = copy.age_us()
             yield topic, math.inf if age_us is None else age_us / MICROSECONDS
 
+    def heartbeat_offsets(self) -> Iterable[tuple[str, float]]:
+        for topic, copy in ((CAMERA_STATE, self.cameras), (GRANT_STATE, self.grants)):
+            if copy.offset_us is not None:
+                yield topic, copy.offset_us / MICROSECONDS
+
     async def follow_cameras(self) -> None:
         """Read the camera topic until cancelled."""
         self.cameras = copy = CommittedCopy(CameraState, self._clock)

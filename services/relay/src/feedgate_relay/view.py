@@ -146,6 +146,14 @@ class View:
         """Whether somebody looks and may: then, and only then, the camera may be touched."""
         return self.right_is_live and self.delivery.open
 
+    @property
+    def dark_reason(self) -> str | None:
+        """Why its right shows nothing now; None while it does."""
+        if self.right_is_live:
+            return None
+        shut = self.delivery.window.shut
+        return Reason.HEARTBEAT_OLD if shut is None else shut.reason
+
     def reassess(self) -> None:
         """Work out the window anew from the records in force, and act on it."""
         if self.ended:
@@ -231,8 +239,7 @@ class View:
             case "ticket" if self.ended:
                 pass
             case "dark" if type(message.get("ms")) is int and message["ms"] >= 0:
-                self._darkness.acknowledge(message["ms"])
-                if self.ended:
+                if self._darkness.acknowledge(message["ms"], message.get("code")) and self.ended:
                     self._notices.end(self.end_reason)
             case "hidden":
                 self.delivery.hidden = True
@@ -352,7 +359,7 @@ class View:
 
     def _cover_waiting(self) -> None:
         interval_s = self.hub.keyframe_interval_s
-        more = "" if interval_s is None else f" They come every {interval_s:.1f} s."
+        more = "" if interval_s is None else f" Keyframes come every {interval_s:.1f} s."
         why = Reason.VIEWER_TOO_SLOW if self.delivery.blocked else self.delivery.last_refusal
         self._cover(NOTICE_CODE_WAITING_FOR_KEYFRAME, why or Reason.NO_KEYFRAME, more)
 

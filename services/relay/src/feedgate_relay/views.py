@@ -101,6 +101,10 @@ class Views:
         """Streams that somebody may and does look at."""
         return {view.ticket.stream for view in self._views.values() if view.demands}
 
+    def dark_reasons(self) -> Iterable[str]:
+        """Of each open view that shows nothing now, why."""
+        return [reason for view in self._views.values() if (reason := view.dark_reason) is not None]
+
     async def open(self, ticket: Ticket, notices: Connection) -> View:
         """Open a view and greet it.
 

@@ -1,7 +1,7 @@
 """The right a view has now: its grant intersected with the owner's terms in force.
 
-Narrowing bites at once. Widening moves `terms.opens_at` and so never shows what
-was received before it. What is missing, unreadable or not understood denies.
+Narrowing bites at once. Terms are never widened: more is a new authorisation,
+whose `terms.opens_at` shows nothing received before it. What is missing, unreadable or not understood denies.
 """
 
 from dataclasses import dataclass
@@ -165,6 +165,9 @@ def _terms_in_force(
     assert terms is not None
     if not (terms.HasField("opens_at") and terms.HasField("expires_at")):
         raise _not_known(Reason.RECORD_UNREADABLE)
+    if terms.HasField("caps"):
+        # Registry writes none yet; from one that does, they hold before this relay knows how to keep them.
+        raise _not_known(Reason.RECORD_UNREADABLE)
     if terms.expires_at.ToMicroseconds() <= now_us:
         raise _stopped(Reason.AUTHORISATION_EXPIRED)
     return terms
@@ -189,10 +192,9 @@ def _window(
     opens_at_us = max(
         grant.opens_at.ToMicroseconds(), terms.opens_at.ToMicroseconds(), camera.resumed_at.ToMicroseconds()
     )
-    ends = {
-        Reason.TICKET_EXPIRED: view_until_us,
-        Reason.GRANT_EXPIRED: grant.not_after.ToMicroseconds(),
+    ends = {  # of those at one moment the first is told: what no fresh ticket helps against
         Reason.AUTHORISATION_EXPIRED: terms.expires_at.ToMicroseconds(),
+        Reason.GRANT_EXPIRED: grant.not_after.ToMicroseconds(),
     }
     if view_until_us <= now_us:
         raise _ShutError(Shut(NOTICE_CODE_VIEW_ENDED, Reason.TICKET_EXPIRED))
@@ -202,6 +204,7 @@ def _window(
             raise _ShutError(Shut(NOTICE_CODE_OUT_OF_SCHEDULE, Reason.OUT_OF_HOURS, hours.opens_at_us))
         opens_at_us = max(opens_at_us, hours.opens_at_us)
         ends[Reason.OUT_OF_HOURS] = hours.closes_at_us
+    ends[Reason.TICKET_EXPIRED] = view_until_us
     if grant.opens_at.ToMicroseconds() > now_us + limits.skew_us:
         opens_us = grant.opens_at.ToMicroseconds()
         raise _ShutError(Shut(NOTICE_CODE_OUT_OF_SCHEDULE, Reason.NOT_YET_OPEN, opens_us))

@@ -148,8 +148,7 @@ class People:
         """The operator looks which cameras near the incident share with the agency; their ids."""
         path = f"/access-policy/v1/incidents/{incident_id}/cameras?radius_m=500"
         answer = await self.call(self.cast.operator, "GET", path)
-        found = answer["items"] if isinstance(answer, dict) else answer
-        return [str(camera["camera_id"]) for camera in found]
+        return [str(camera["camera_id"]) for camera in answer["items"]]
 
     async def ask(self, incident_id: str, camera_id: str) -> str:
         """The operator asks, naming purpose, case and both legal bases; the request's id."""
@@ -475,10 +474,6 @@ class _Watching:
     async def until_ended(self) -> None:
         async for item in self.items:
             self._take(item)
-
-    def has_seen(self, pictures: int, until_s: float) -> bool:
-        """Whether so many pictures came, or it is that late by `time.perf_counter`."""
-        return len(self.pictures) >= pictures or time.perf_counter() >= until_s
 
     def codes(self) -> list[str]:
         return [notice.code for notice in self.notices]

@@ -13,7 +13,6 @@ def headers_for(
     subject: str | None = None,
     *,
     clock: Clock,
-    event_id: str | None = None,
 ) -> dict[str, str]:
     """The headers of a state or events record (CloudEvents Kafka binding 1.0 §3.2.3).
 
@@ -22,11 +21,10 @@ def headers_for(
         source: the service that writes the record.
         subject: what the record is about; usually its key.
         clock: tells `ce_time`.
-        event_id: what consumers tell repetitions by; a new one if left out.
     """
     headers = {
         "ce_specversion": SPECIFICATION,
-        "ce_id": event_id or new_id(),
+        "ce_id": new_id(),
         "ce_source": source,
         "ce_type": type,
         "ce_time": to_datetime(clock.now_us()).isoformat(timespec="microseconds").replace("+00:00", "Z"),

@@ -18,7 +18,7 @@ from feedgate_kit.bus.record_size import check_size, fits
 from feedgate_kit.bus.ring import Rings, RingTail
 from feedgate_kit.clock import MICROSECONDS, Clock
 from feedgate_kit.errors import BusError, PositionError
-from feedgate_kit.topics import Topic, find_topic, load_topics
+from feedgate_kit.topics import Topic, TopicError, find_topic, load_topics
 
 READ_RECORDS = 500
 """Records returned at once; a reader that starts takes this many per turn of the journal."""
@@ -47,13 +47,13 @@ class EmbeddedBus:
     def __init__(self, path: Path | None, clock: Clock, *, topics: Mapping[str, Topic] | None = None) -> None:
         self._clock = clock
         self._topics = load_topics() if topics is None else topics
-        self._writer = _Writer(Journal(path), clock)
+        self._writer = _Writer(Journal(path), clock, self._topics)
         self._state_logs: dict[str, EmbeddedStateLog] = {}
         self._event_logs: dict[str, EmbeddedEventLog] = {}
         self._media_feeds: dict[str, EmbeddedMediaFeed] = {}
 
     async def start(self) -> None:
-        """Open the file.
+        """Open the file and forget what outlived its retention while nobody had it open.
 
         Raises:
             BusError: another process has it open.
@@ -273,6 +273,11 @@ class EmbeddedMediaFeed:
             raise ClosedError("bus is closed")
         return self._rings.open_tail(key)
 
+    async def erase(self, key: str, *, spare_s: float) -> None:
+        """At once: nothing of another stream is near."""
+        del spare_s
+        self._rings.forget(key)
+
     def close(self) -> None:
         self._closed = True
         self._rings.close()
@@ -281,8 +286,9 @@ class EmbeddedMediaFeed:
 class _Writer:
     """Hands what the loop wants to the journal's thread, and wakes readers when it is durable."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    def __init__(self, journal: Journal, clock: Clock, topics: Mapping[str, Topic]) -> None:
         self.closed = False
+        self._topics = topics
         self._journal = journal
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "feedgate-bus") if journal.path is not None else None
@@ -293,7 +299,14 @@ class _Writer:
 
     async def start(self) -> None:
         await self.ask(Journal.open)
-        for shelf in self._shelves.values():
+        for name in await self.ask(Journal.topics):
+            try:
+                # Also what nobody opens this time is cleaned: no agency of it may be viewing any more.
+                self.shelf(find_topic(self._topics, name))
+            except TopicError as error:
+                logger.warning("records of a topic without retention stay in the bus file", cause=str(error))
+        await self.ask(self._clean_if_due)
+        for shelf in list(self._shelves.values()):
             await shelf.open()
 
     async def write(self, entry: Append | Commit) -> None:
@@ -357,14 +370,18 @@ class _Writer:
 
     def _write(self, entries: Sequence[Append | Commit], journal: Journal) -> list[int]:
         positions = journal.write(entries, self._clock.now_us())
-        if self._clock.monotonic_s() - self._cleaned_s >= CLEANING_S:
-            try:
-                self._clean(journal)
-            except sqlite3.Error as error:
-                # The entries are durable: their writers and readers are told so whatever cleaning does.
-                self._cleaned_s = self._clock.monotonic_s()
-                logger.warning("bus file not cleaned", cause=str(error), again_in_s=CLEANING_S)
+        # The entries are durable: their writers and readers are told so whatever cleaning does.
+        self._clean_if_due(journal)
         return positions
+
+    def _clean_if_due(self, journal: Journal) -> None:
+        if self._clock.monotonic_s() - self._cleaned_s < CLEANING_S:
+            return
+        try:
+            self._clean(journal)
+        except sqlite3.Error as error:
+            self._cleaned_s = self._clock.monotonic_s()
+            logger.warning("bus file not cleaned", cause=str(error), again_in_s=CLEANING_S)
 
     def _clean(self, journal: Journal) -> None:
         """Forget what the catalogue says may be forgotten; if much is due, again at the next write."""

@@ -35,6 +35,7 @@ async def handle_events(
     topic: str,
     tenure: Tenure | None = None,
     pause: Pause = asyncio.sleep,
+    on_dead_letter: Callable[[], None] = lambda: None,
 ) -> None:
     """Handle every record at least once, in order per key, until cancelled or closed.
 
@@ -53,6 +54,7 @@ async def handle_events(
         topic: of `log`, for the dead letters' headers.
         tenure: who is told which keys are this member's.
         pause: waits between two tries.
+        on_dead_letter: called for each record set aside.
 
     Raises:
         BusError: the log could not be read; what was not committed comes again.
@@ -63,6 +65,7 @@ async def handle_events(
             for stored in await consumer.read():
                 error = await _handled(stored, decode, handle, clock, topic, pause)
                 if error is not None:
+                    on_dead_letter()
                     _log.warning("event set aside", topic=topic, position=stored.position, error=cause(error))
                     letter = dead_letter(stored, topic, error)
                     await _persist(partial(dead_letters.append, letter), clock, topic, pause)

@@ -305,6 +305,11 @@ class FaultyMediaFeed:
         await self._lane.ask(f"opening `{self._topic}`")
         return await self._inner.open_tail(key)
 
+    async def erase(self, key: str, *, spare_s: float) -> None:
+        await self._lane.ask(f"erasing in `{self._topic}`")
+        self._waiting = deque(record for record in self._waiting if record.key != key)
+        await self._inner.erase(key, spare_s=spare_s)
+
     def pass_on(self, records: int | None) -> None:
         """Pictures that waited go on, that many or all."""
         count = len(self._waiting) if records is None else min(records, len(self._waiting))

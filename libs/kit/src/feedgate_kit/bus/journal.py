@@ -118,6 +118,18 @@ class Journal:
         )
         return [(position, Record(key, value, _headers(headers))) for position, key, value, headers in rows]
 
+    def topics(self) -> list[str]:
+        """Every topic that has records, by name."""
+        found: list[str] = []
+        while True:
+            # One step of the index each: DISTINCT would walk through all records.
+            (name,) = self._sql.execute(
+                "SELECT min(topic) FROM record WHERE topic > ?", (found[-1] if found else "",)
+            ).fetchone()
+            if name is None:
+                return found
+            found.append(name)
+
     def end(self, topic: str) -> int:
         """Position of the last record the topic ever had; 0 where it had none."""
         (last,) = self._sql.execute("SELECT max(position) FROM record WHERE topic = ?", (topic,)).fetchone()

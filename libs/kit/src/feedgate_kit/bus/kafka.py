@@ -50,11 +50,11 @@ class KafkaBus:
         self._media_feeds: dict[str, KafkaMediaFeed] = {}
 
     async def start(self) -> None:
-        """Connect.
+        """Connect. Logs and feeds may be asked for before, and serve once it has.
 
         Raises:
-            BusError: Kafka cannot be reached; nothing is left open.
-            TopicError: a topic is not as its file says; nothing is left open.
+            BusError: Kafka cannot be reached; no connection is left open, and this may be called again.
+            TopicError: a topic is not as its file says; no connection is left open.
         """
         if self._service is not None:
             await check_topics(self._settings, self._topics, self._service)
@@ -63,7 +63,7 @@ class KafkaBus:
             await self._media.start()
             await self._edges.start()
         except BaseException:
-            await self.close()
+            await self._disconnect()  # not the ports: services hold them already
             raise
 
     def state_log(self, topic: str) -> KafkaStateLog:
@@ -94,4 +94,7 @@ class KafkaBus:
             *(log.close() for log in self._event_logs.values()),
             *(feed.close() for feed in self._media_feeds.values()),
         )
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
         await asyncio.gather(self._control.close(), self._media.close(), self._edges.close())

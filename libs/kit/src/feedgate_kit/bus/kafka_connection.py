@@ -7,10 +7,10 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.errors import ConsumerStoppedError, KafkaError
+from aiokafka.errors import ConsumerStoppedError, KafkaError, MessageSizeTooLargeError
 
 from feedgate_kit.bus.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
-from feedgate_kit.bus.ports import ClosedError
+from feedgate_kit.bus.ports import ClosedError, TooLargeError
 from feedgate_kit.bus.record import NO_HEADERS, Record
 from feedgate_kit.errors import BusError
 
@@ -30,6 +30,8 @@ def bus_errors(doing: str) -> Iterator[None]:
         yield
     except ConsumerStoppedError as error:
         raise ClosedError(f"{doing}: reader is closed") from error
+    except MessageSizeTooLargeError as error:
+        raise TooLargeError(f"{doing}: the broker takes less than the catalogue says") from error
     except (KafkaError, OSError, TimeoutError) as error:
         raise BusError(f"{doing}: {type(error).__name__} {error}".rstrip()) from error
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import RecordsToDelete
 
 from feedgate_kit.bus.kafka_connection import (
     LogEdges,
@@ -20,6 +21,7 @@ from feedgate_kit.bus.kafka_connection import (
 from feedgate_kit.bus.kafka_control import partition_of
 from feedgate_kit.bus.kafka_producer import stop_producer
 from feedgate_kit.bus.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
+from feedgate_kit.bus.kafka_topics import open_admin
 from feedgate_kit.bus.ports import ClosedError
 from feedgate_kit.bus.record import Record
 from feedgate_kit.bus.record_size import fits, size_bytes
@@ -96,6 +98,7 @@ class KafkaMediaFeed:
         self._topic = topic
         self._settings = settings
         self._producer = producer
+        self._edges = edges
         self._outboxes: dict[str, _Outbox] = {}
         self._followed = _Followed(topic, settings, clock, producer, edges)
         self._closed = False
@@ -115,6 +118,24 @@ class KafkaMediaFeed:
         if self._closed:
             raise ClosedError("bus is closed")
         return await self._followed.open_tail(key)
+
+    async def erase(self, key: str, *, spare_s: float) -> None:
+        """As the port says. A partition is shared: all that lies in it before this moment goes."""
+        if self._closed:
+            raise ClosedError("bus is closed")
+        if key in self._outboxes:
+            await self._outboxes[key].discard()
+        name = self._topic.name
+        partition = TopicPartition(name, partition_of(key, await self._producer.partitions(name)))
+        end = (await self._edges.ends([partition]))[partition]
+        await asyncio.sleep(spare_s)
+        timeout_s = self._settings.request_timeout_s
+        with bus_errors(f"erasing in `{name}`"):
+            async with (
+                asyncio.timeout(timeout_s),
+                open_admin(self._settings.bootstrap, timeout_s, self._settings.security) as admin,
+            ):
+                await admin.delete_records({partition: RecordsToDelete(before_offset=end)})
 
     async def close(self) -> None:
         """Send what was accepted, for as long as one picture may take; end every tail."""
@@ -151,6 +172,14 @@ class _Outbox:
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._send_waiting(), name=f"media of {self._key}")
         return True
+
+    async def discard(self) -> None:
+        """Send nothing that waits, and return when nothing is on its way any more."""
+        on_its_way = 0 if self._pump is None or self._pump.done() else 1
+        while len(self._waiting) > on_its_way:
+            self._bytes -= size_bytes(self._waiting.pop())
+        if self._pump is not None:
+            await asyncio.wait({self._pump})
 
     async def close(self) -> None:
         if self._pump is not None:

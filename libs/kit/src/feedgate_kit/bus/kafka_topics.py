@@ -29,9 +29,9 @@ async def apply_topics(
 ) -> list[str]:
     """Make the topics that are missing and correct the settings of those that are there.
 
-    The catalogue is the whole truth: a setting of a topic that it does not
-    name goes back to the broker's. Partitions are never changed, for that would
-    move keys, and so is the replication factor of a topic that exists.
+    The catalogue, and what follows from the replication factor, is the whole
+    truth: any other setting of a topic goes back to the broker's. Partitions are
+    never changed, for that would move keys, nor are the replicas of a topic that exists.
 
     Args:
         bootstrap: `host:port` of one or more brokers.

@@ -170,6 +170,19 @@ class MediaFeed(Protocol):
         """Records of `key` offered from now on."""
         ...
 
+    async def erase(self, key: str, *, spare_s: float) -> None:
+        """Delete every record of `key` that was offered before this call, wherever the back keeps it.
+
+        What tails have fetched already is theirs. A back may be able to delete only whatever
+        lies before a place, of whichever key: it then waits until all that has lain there for
+        `spare_s`, when nobody wants it any more.
+
+        Raises:
+            BusError: it is not known to be done; asking again helps. A record whose sending failed
+                before may still land after.
+        """
+        ...
+
 
 class Bus(Protocol):
     """Opens logs and feeds by topic name. Asking twice for a topic gives the same port."""

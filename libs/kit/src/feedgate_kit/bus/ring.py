@@ -45,6 +45,12 @@ class Rings:
             ring = self._rings[key] = _Ring(self._clock, self.limit_bytes, self.limit_s)
         return ring.open_tail(lambda tail: self._closed(key, ring, tail))
 
+    def forget(self, key: str) -> None:
+        """Drop what was pushed of `key` and is not read yet."""
+        ring = self._rings.get(key)
+        if ring is not None:
+            ring.forget()
+
     def close(self) -> None:
         """End every tail."""
         for ring in list(self._rings.values()):
@@ -66,7 +72,6 @@ class RingTail:
 
     def __init__(self, ring: "_Ring", on_end: Callable[["RingTail"], None]) -> None:
         self.next = ring.end
-        self.missed_records = 0
         self._ring = ring
         self._on_end = on_end
         self._waiting: asyncio.Future[None] | None = None
@@ -134,9 +139,7 @@ class _Ring:
     def take(self, tail: RingTail) -> Record | None:
         """The tail's next record that is still here, if any."""
         self._drop_old()
-        if tail.next < self._first:
-            tail.missed_records += self._first - tail.next
-            tail.next = self._first
+        tail.next = max(tail.next, self._first)
         if tail.next == self.end:
             return None
         record = self._records[tail.next - self._first][1]
@@ -144,6 +147,11 @@ class _Ring:
         if tail.next - 1 == self._first:
             self.drop_read()
         return record
+
+    def forget(self) -> None:
+        """Drop everything; tails go on with what comes."""
+        while self._records:
+            self._drop_first()
 
     def drop_read(self) -> None:
         """Let go of what every tail has read."""

@@ -1,7 +1,6 @@
 """Who asks, and whether to believe them."""
 
 from feedgate_kit.identity.bearer import (
-    Auditor,
     Authenticated,
     Operator,
     Owner,
@@ -19,7 +18,6 @@ from feedgate_kit.identity.verifier import TokenError, TokenVerifier
 
 __all__ = [
     "REALM_ROLES",
-    "Auditor",
     "Authenticated",
     "IssuerConfig",
     "IssuerUnavailableError",

@@ -75,7 +75,6 @@ Owner = Annotated[Principal, Depends(require_role("owner"))]
 Operator = Annotated[Principal, Depends(require_role("operator"))]
 Supervisor = Annotated[Principal, Depends(require_role("supervisor"))]
 SystemAccount = Annotated[Principal, Depends(require_role("system"))]
-Auditor = Annotated[Principal, Depends(require_role("auditor"))]
 
 
 def _bearer_token(request: HTTPConnection) -> str:

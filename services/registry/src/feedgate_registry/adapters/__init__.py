@@ -1,1 +1,1 @@
-"""Registry's ways to the world: its database and the host's resolver."""
+"""Registry's ways to the world: its database."""

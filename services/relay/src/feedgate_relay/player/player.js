@@ -302,7 +302,8 @@ class View {
   #notices;
   #media = null;
   #watching;
-  #renewal = 0;
+  #renewal = 0; // null once there is nothing more to extend
+  #renewPauseMs = RETRY_FIRST_MS;
   #expected = 0;
   #openedAt = performance.now();
   #doubt = null;
@@ -425,23 +426,32 @@ class View {
     else if (kind === KIND_FRAGMENT) this.#on.fragment(body, isKeyframe);
   }
 
-  // Before its ticket ends the view, a fresh one extends it.
+  // Before its ticket ends the view, a fresh one extends it. One that gains nothing may rest on a token that is
+  // about to be renewed, or on a grant that ends then; asking again tells the two apart.
   #renewLater() {
-    const inMs = Date.parse(this.#viewUntil) - RENEW_BEFORE_MS - Date.now();
-    const pauseMs = Math.min(Math.max(1000, inMs), TIMER_LONGEST_MS);
+    const leftMs = Date.parse(this.#viewUntil) - Date.now();
+    if (leftMs <= 0) return; // the notice will say so
+    const inMs = leftMs - RENEW_BEFORE_MS;
+    const pauseMs = Math.min(Math.max(this.#renewPauseMs, inMs), TIMER_LONGEST_MS);
     this.#renewal = setTimeout(() => (inMs > TIMER_LONGEST_MS ? this.#renewLater() : this.#renew()), pauseMs);
   }
 
   async #renew() {
+    let ticket = null;
     try {
-      const ticket = await this.#takeTicket();
-      if (this.#closed || ticket.view_until === this.#viewUntil) return;
-      this.#viewUntil = ticket.view_until;
-      this.say({ type: "ticket", ticket: ticket.ticket });
-      this.#renewLater();
-    } catch {
-      // The view ends when its ticket does; the notice will say so.
+      ticket = await this.#takeTicket();
+    } catch (error) {
+      if (error.final) return; // the view ends when its ticket does; the notice will say so
     }
+    if (this.#closed || this.#renewal === null) return;
+    if (ticket !== null && Date.parse(ticket.view_until) > Date.parse(this.#viewUntil)) {
+      this.#viewUntil = ticket.view_until;
+      this.#renewPauseMs = RETRY_FIRST_MS;
+      this.say({ type: "ticket", ticket: ticket.ticket });
+    } else {
+      this.#renewPauseMs = Math.min(2 * this.#renewPauseMs, RETRY_LONGEST_MS);
+    }
+    this.#renewLater();
   }
 
   #watch() {
@@ -477,6 +487,7 @@ class View {
 
   #shutMedia() {
     clearTimeout(this.#renewal);
+    this.#renewal = null;
     if (this.#media === null) return;
     this.#media.onmessage = null;
     this.#media.onclose = null;

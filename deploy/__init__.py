@@ -1,0 +1,1 @@
+"""How Feedgate is run: images, servers, what watches it."""
