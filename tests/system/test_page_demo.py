@@ -30,6 +30,20 @@ SEEN = {
     "dark_ms": 31,
 }
 
+CLOSED = {
+    "kind": "act",
+    "at": rfc3339(),
+    "event": "grant.closed",
+    "camera_id": CAMERA,
+    "authorisation_id": AUTHORISATION,
+    "role": "system",
+    "agency": "",
+    "actor": "access-policy",
+    "purpose": "investigate",
+    "permitted": False,
+    "reasons": ["authorisation_withdrawn"],
+}
+
 SMALLEST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3
 CONTRASTS = """
 () => {
@@ -144,10 +158,34 @@ async def test_the_link_opens_nothing_twice(browser: Browser) -> None:
         await on.live()
         other = await browser.new_page()
         await other.goto(url)
-        await expect(other.locator("#cover-text")).to_contain_text("used before")
+        cover = other.locator("#cover-text")
+        await expect(cover).to_contain_text("This link was used before. Press Enter in the demo")
         await expect(other.get_by_role("button", name="Stop sharing")).to_be_disabled()
+        await other.reload()
+        await expect(cover).to_contain_text(
+            "A page that is reloaded needs a new link. Press Enter in the demo"
+        )
+        on.relay.code.renew()
+        await other.goto("about:blank")
+        await other.goto(on.relay.url)
+        await expect(other.locator("#why")).to_contain_text("Case 4711")
         await other.close()
-        assert on.relay.tickets == 1
+
+
+async def test_a_closing_is_told_as_none_of_a_request(browser: Browser) -> None:
+    released = CLOSED | {"event": "source.released", "role": "ingest", "actor": "ingest", "reasons": []}
+    denied = CLOSED | {"event": "ticket.refused", "role": "operator", "agency": "demo-police"}
+    async with stage(browser) as on:
+        on.relay.ledger = [CLOSED, released | {"permitted": None}, denied]
+        await on.live()
+        await on.page.get_by_role("button", name="Read the ledger").click()
+        lines = on.page.locator("#ledger li")
+        await expect(lines.nth(0)).to_contain_text(
+            "Grant closedby system, access-policy · authorisation withdrawn"
+        )
+        await expect(lines.nth(1)).to_contain_text("sealed address given outby ingest")
+        await expect(lines.nth(2)).to_contain_text("Ticket refusedby operator")
+        await expect(lines.nth(2)).to_contain_text("· refused · authorisation withdrawn")
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])

@@ -85,7 +85,8 @@ async def test_without_a_lease_it_covers_by_itself(on: Stage) -> None:
     covered = await on.screen.until_covered()
     assert covered.at_s - leases_until_s < DEAD_LINE_S
     assert view.is_playing
-    await on.expect_notice("no lease")
+    await on.expect_notice("The relay did not say in time that pictures may still be shown.")
+    await expect(on.page.locator("#notices")).not_to_contain_text("Connection lost")
     view.stop_pictures()
     await on.live()
     assert on.relay.tickets == 2
@@ -301,9 +302,12 @@ async def test_a_refused_ticket_is_said_and_not_asked_for_again(browser: Browser
 
 
 async def test_no_ticket_for_now_is_asked_for_again(browser: Browser) -> None:
-    problem = {"type": "urn:feedgate:problem:unavailable", "status": 503}
+    reasons = ["state_not_fresh"]
+    problem = {"type": "urn:feedgate:problem:state-not-fresh", "status": 503, "reasons": reasons}
     async with stage(browser, ticket_problem=problem) as on:
         await on.expect_state("lost")
+        await on.expect_notice("Whether the owner still shares cannot be known just now.")
+        await expect(on.page.locator("#tile")).not_to_contain_text("Connection lost")
         on.relay.ticket_problem = None
         await on.live()
 

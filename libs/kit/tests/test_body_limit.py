@@ -130,7 +130,19 @@ async def test_a_body_without_an_end_is_not_read_for_ever(client: Client) -> Non
         await client.send_all(many)
 
 
-async def test_a_body_that_does_not_come_is_not_waited_for_for_ever(
+@pytest.mark.parametrize("header", ["Content-Length: 5", "Transfer-Encoding: chunked"])
+async def test_half_a_body_is_not_waited_for_for_ever(
+    client: Client, monkeypatch: pytest.MonkeyPatch, header: str
+) -> None:
+    monkeypatch.setattr(body_limit, "BODY_WITHIN_S", 0.05)
+    await client.begin(header)
+    status, document = await client.answer()
+    assert (status, document["type"]) == (408, "urn:feedgate:problem:request-timeout")
+    assert document["detail"] == "a request's body must be there within 0.05 s"
+    assert await client.rest() == b""
+
+
+async def test_a_refused_body_that_does_not_come_is_not_waited_for_for_ever(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(body_limit, "DRAINED_WITHIN_S", 0.05)

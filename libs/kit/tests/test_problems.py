@@ -1,5 +1,6 @@
 """Every refusal of an API is problem details, and none of them tells a secret."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import datetime
 from io import StringIO
@@ -9,12 +10,12 @@ import httpx
 import pytest
 from fastapi import Query, Request, Response
 from prometheus_client import CollectorRegistry
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, StringConstraints
 
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.http import ApiModel, Id, Moment, Name, Page, Text, require_if_match, set_etag
 from feedgate_kit.identity import TokenVerifier
-from feedgate_kit.problems import ErrorTable, Problem
+from feedgate_kit.problems import A_TIME, ErrorTable, Problem
 from feedgate_kit.service import Service, create_internal_app, create_public_app
 from feedgate_kit.stepped_clock import SteppedClock
 from feedgate_kit.telemetry import configure_logging
@@ -39,6 +40,14 @@ class Source(ApiModel):
     password: SecretStr | None = None
 
 
+class CardBody(ApiModel):
+    text: Annotated[Text, Field(max_length=20)]
+    sent_at: Moment
+
+
+Reason = Annotated[Text, StringConstraints(strip_whitespace=True), Field(min_length=10)]
+
+
 class Order(ApiModel):
     item: Name
     count: Annotated[int, Field(ge=1, le=5)]
@@ -49,6 +58,11 @@ class Order(ApiModel):
     note: Annotated[Text, Field(max_length=20)] = ""
     source: Source | None = None
     tags: list[str] = Field(default_factory=list)
+    reason: Reason | None = None
+    cards: dict[
+        Annotated[str, Field(pattern=r"^[a-z]+$")], Annotated[Text, Field(max_length=5)] | CardBody
+    ] = Field(default_factory=dict)
+    at: tuple[float, float] | None = None
 
 
 @pytest.fixture
@@ -62,7 +76,7 @@ def log() -> StringIO:
 async def shop(log: StringIO) -> AsyncIterator[httpx.AsyncClient]:
     verifier = TokenVerifier([], SteppedClock())
     errors: ErrorTable = {ShopError: (409, "shop-closed"), SoldOutError: (410, "sold-out")}
-    app = create_public_app("shop", verifier, errors, max_body_bytes=2048)
+    app = create_public_app("shop", verifier, errors, max_body_bytes=2_000_000)
 
     @app.post("/shop/v1/orders")
     async def place(order: Order) -> Order:
@@ -149,6 +163,14 @@ async def test_what_is_right_passes(shop: httpx.AsyncClient) -> None:
         ({"customer": "0190a2c47f11721cafe3e234a5a9f39d"}, "body.customer"),
         ({"deliver_at": "2026-11-22T20:00:00"}, "body.deliver_at"),
         ({"deliver_at": "tomorrow"}, "body.deliver_at"),
+        ({"deliver_at": "0001-01-01T00:00:00+14:00"}, "body.deliver_at"),
+        ({"deliver_at": "9999-12-31T23:59:59-23:59"}, "body.deliver_at"),
+        ({"deliver_at": "1969-12-31T23:59:59Z"}, "body.deliver_at"),
+        ({"deliver_at": "2200-01-01T00:00:00Z"}, "body.deliver_at"),
+        ({"item": "te\na"}, "body.item"),
+        ({"item": "te\ra"}, "body.item"),
+        ({"item": "te\ta"}, "body.item"),
+        ({"item": "te\u2028a"}, "body.item"),
         ({"colour": "red"}, "body.colour"),
         ({"source": {"url": "x", "port": 1}}, "body.source.port"),
         ({"tags": ["a", 5]}, "body.tags.1"),
@@ -164,6 +186,80 @@ async def test_a_wrong_value_is_named_with_what_was_seen_and_is_allowed(
     assert error["path"] == path
     assert set(error) == {"path", "seen", "allowed"}
     assert error["allowed"]
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "seen", "allowed"),
+    [
+        ({"item": 5}, "body.item", 5, "text"),
+        ({"item": "\ud800"}, "body.item", "?", "text without half a surrogate pair"),
+        ({"item": ""}, "body.item", "", "at least 1 character"),
+        ({"reason": "short"}, "body.reason", "short", "at least 10 characters"),
+        ({"tags": "a"}, "body.tags", "a", "an array"),
+        ({"at": [1, 2, 3]}, "body.at", "an array", "at most 2 items"),
+        ({"source": "x"}, "body.source", "…", "an object"),
+        ({"count": "2"}, "body.count", "2", "a whole number"),
+        ({"gift": 1}, "body.gift", 1, "true or false"),
+        ({"price": "2"}, "body.price", "2", "a number"),
+        (
+            {"deliver_at": "2026-02-30T00:00:00Z"},
+            "body.deliver_at",
+            "2026-02-30T00:00:00Z",
+            "a time with its zone as in RFC 3339, e.g. `2030-01-31T12:00:00Z`",
+        ),
+        (
+            {"deliver_at": "9999-12-31T23:59:59-23:59"},
+            "body.deliver_at",
+            "9999-12-31T23:59:59-23:59",
+            "a time from 1970 to 2199",
+        ),
+        ({"cards": {"B": "x"}}, "body.cards.B", "B", "as a name: text that matches `^[a-z]+$`"),
+    ],
+    ids=str,
+)
+async def test_what_is_allowed_is_said_in_words_of_what_is_sent(
+    shop: httpx.AsyncClient, change: dict[str, Any], path: str, seen: Any, allowed: str
+) -> None:
+    body = json.dumps(TEA | change)  # which httpx would not write with half a surrogate pair
+    answer = await shop.post("/shop/v1/orders", content=body, headers={"content-type": "application/json"})
+    document = problem_of(answer, 422, "invalid-request")
+    assert document["errors"] == [{"path": path, "seen": seen, "allowed": allowed}]
+
+
+CARD = {"text": "Hi", "sent_at": "2026-11-22T20:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("card", "path", "allowed"),
+    [
+        (5, "body.cards.a", "text or a card"),
+        ({"a": 1}, "body.cards.a", "text or a card"),
+        ({}, "body.cards.a", "text or a card"),
+        (["x"], "body.cards.a", "text or a card"),
+        ("longer than that", "body.cards.a", "at most 5 characters or a card"),
+        # What was meant is clear, so its own field is named.
+        ({"text": "Hi"}, "body.cards.a.sent_at", "this field is needed"),
+        (CARD | {"sent_at": 5}, "body.cards.a.sent_at", A_TIME),
+        (CARD | {"colour": "red"}, "body.cards.a.colour", "no such field"),
+    ],
+    ids=str,
+)
+async def test_a_value_of_several_kinds_is_named_by_its_place_alone(
+    shop: httpx.AsyncClient, card: Any, path: str, allowed: str
+) -> None:
+    answer = await shop.post("/shop/v1/orders", json=TEA | {"cards": {"a": card}})
+    document = problem_of(answer, 422, "invalid-request")
+    (error,) = document["errors"]
+    assert (error["path"], error["allowed"]) == (path, allowed)
+    assert document["detail"] == f"1 of the request's values cannot be used: `{path}`"
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+async def test_a_body_of_another_type_is_refused_by_its_type(shop: httpx.AsyncClient, kind: str) -> None:
+    answer = await shop.post("/shop/v1/orders", content=b"{}", headers={"content-type": kind})
+    document = problem_of(answer, 415, "media-type-unsupported")
+    assert document["detail"] == f"the body's content type is `{kind}`; allowed: `application/json`"
+    assert answer.headers["accept"] == "application/json"
 
 
 @pytest.mark.parametrize(
@@ -195,14 +291,20 @@ async def test_a_body_that_is_no_order_is_refused(shop: httpx.AsyncClient, body:
     assert answer.json()["type"] in {
         "urn:feedgate:problem:malformed-json",
         "urn:feedgate:problem:invalid-request",
-        "urn:feedgate:problem:bad-request",
     }
 
 
-async def test_malformed_json_is_named_so(shop: httpx.AsyncClient) -> None:
-    answer = await shop.post(
-        "/shop/v1/orders", content=b'{"item": "hunter2', headers={"content-type": "application/json"}
-    )
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"item": "hunter2', id="cut"),
+        pytest.param(b"[" * 1_000_000, id="deep"),
+        pytest.param(b'{"count": ' + b"1" * 5_000 + b"}", id="a number of 5,000 digits"),
+        pytest.param(b'{"item": "hunter2\xff"}', id="not UTF-8"),
+    ],
+)
+async def test_malformed_json_is_named_so(shop: httpx.AsyncClient, body: bytes) -> None:
+    answer = await shop.post("/shop/v1/orders", content=body, headers={"content-type": "application/json"})
     problem_of(answer, 400, "malformed-json")
     assert "hunter2" not in answer.text
 
@@ -233,11 +335,12 @@ async def test_a_refusal_never_repeats_a_secret(
 
 
 async def test_a_body_over_the_limit_is_refused(shop: httpx.AsyncClient) -> None:
-    problem_of(await shop.post("/shop/v1/orders", json=TEA | {"note": "x" * 3000}), 413, "body-too-large")
+    too_long = {"note": "x" * 2_000_000}
+    problem_of(await shop.post("/shop/v1/orders", json=TEA | too_long), 413, "body-too-large")
 
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(10):
-            yield b" " * 1000
+            yield b" " * 1_000_000
 
     streamed = await shop.post(
         "/shop/v1/orders", content=endless(), headers={"content-type": "application/json"}
@@ -248,9 +351,15 @@ async def test_a_body_over_the_limit_is_refused(shop: httpx.AsyncClient) -> None
 async def test_addresses_and_methods_nobody_has_are_problems(shop: httpx.AsyncClient) -> None:
     problem_of(await shop.get("/shop/v1/nothing"), 404, "not-found")
     problem_of(await shop.get("/shop/v1/orders/"), 404, "not-found")
-    answer = await shop.delete("/shop/v1/orders")
+
+
+@pytest.mark.parametrize("method", ["DELETE", "TRACE", "OPTIONS", "BREW"])
+async def test_a_refused_method_names_those_of_all_routes_of_the_path(
+    shop: httpx.AsyncClient, method: str
+) -> None:
+    answer = await shop.request(method, "/shop/v1/orders")
     problem_of(answer, 405, "method-not-allowed")
-    assert answer.headers["allow"]
+    assert answer.headers["allow"] == "GET, POST"
 
 
 @pytest.mark.parametrize(

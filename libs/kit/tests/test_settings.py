@@ -115,6 +115,12 @@ def test_a_misspelt_variable_is_an_error_and_the_nearest_is_named(monkeypatch: p
     assert said == f"{PREFIX}PUBLIC_PROT is no setting of this service; did you mean {PREFIX}PUBLIC_PORT?"
 
 
+def test_a_variable_that_is_like_no_setting_is_told_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = refused(monkeypatch, NONSENSE="1")
+    assert said.startswith(f"{PREFIX}NONSENSE is no setting of this service; settings are {PREFIX}")
+    assert f"{PREFIX}SKEW_S" in said
+
+
 def test_variables_of_other_services_are_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEEDGATE_REGISTRY_WHATEVER", "1")
     load_settings(PolicySettings)

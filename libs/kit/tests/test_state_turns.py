@@ -64,12 +64,21 @@ class ListedReader:
         pass
 
 
-class Quiet:
+@dataclass
+class Counted:
+    """How many records were told as new, and how many as sent again."""
+
+    new: int = 0
+    again: int = 0
+
     def heartbeat_sent(self, as_of_us: int) -> None:
         pass
 
     def records_sent(self, count: int, *, again: bool) -> None:
-        pass
+        if again:
+            self.again += count
+        else:
+            self.new += count
 
 
 @dataclass
@@ -80,6 +89,7 @@ class Bench:
     outbox: Outbox
     clock: SteppedClock
     log: ListedLog = field(default_factory=ListedLog)
+    sent: Counted = field(default_factory=Counted)
 
     async def commit(self, key: str, version: int) -> None:
         async with self.database.begin() as connection:
@@ -99,7 +109,7 @@ class Bench:
             clock=self.clock,
             topic=TOPIC,
             session=session,
-            sent=Quiet(),
+            sent=self.sent,
         )
 
     def written_late(self, key: str, version: int) -> None:
@@ -194,6 +204,23 @@ async def test_a_new_publisher_reads_everything_back_before_its_first_heartbeat(
         await successor.turn()
         await successor.turn()
     assert bench.log.told() == ["a@2", "~1000", "a@1", "a@2", "~1000"]
+
+
+async def test_a_commit_before_the_read_back_of_its_key_is_not_counted_as_sent_again(bench: Bench) -> None:
+    await bench.commit("a", 1)
+    async with publisher_lock(bench.database, "p") as session:
+        turns = bench.turns(session)
+        await turns.turn()
+        await bench.commit("a", 2)  # `a@1` is sent and not yet read back
+        await turns.turn()
+        assert bench.log.told() == ["a@1", "a@2"]
+        assert bench.sent == Counted(new=2, again=0)
+        bench.written_late("a", 1)
+        await bench.commit("b", 1)
+        bench.written_late("b", 0)
+        await turns.turn()
+    assert sorted(bench.log.told()[-2:]) == ["a@2", "b@1"]
+    assert bench.sent == Counted(new=3, again=1)
 
 
 async def test_a_topic_that_lost_a_key_is_given_it_again(bench: Bench) -> None:

@@ -100,6 +100,22 @@ async def test_one_task_failing_never_ends_another() -> None:
     assert ended == ["steady"]
 
 
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure_like_any_other() -> None:
+    attempts = 0
+
+    async def task() -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:  # as a library does that cancels what its callers wait for
+            raise asyncio.CancelledError
+
+    async def no_pause(_: float) -> None:
+        return
+
+    await supervise("task", task, SteppedClock(), pause=no_pause)
+    assert attempts == 2
+
+
 async def test_cancelling_is_no_failure() -> None:
     log = StringIO()
     configure_logging(stream=log)
@@ -110,38 +126,3 @@ async def test_cancelling_is_no_failure() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert log.getvalue() == ""
-
-
-async def test_a_cancellation_that_nobody_asked_for_is_a_failure_like_any_other() -> None:
-    """aiokafka awaits futures it has itself cancelled; a state copy once ended so, for ever and in silence."""
-    clock, attempts = SteppedClock(), 0
-    pause = Attempts(clock).pause
-
-    async def attempt() -> None:
-        nonlocal attempts
-        attempts += 1
-        if attempts == 1:
-            theirs = asyncio.get_running_loop().create_future()
-            theirs.cancel()
-            await theirs
-
-    log = StringIO()
-    configure_logging(stream=log)
-    await asyncio.create_task(supervise("camera state", attempt, clock, pause=pause))
-    assert attempts == 2
-    (line,) = map(json.loads, log.getvalue().splitlines())
-    assert line["cause"] == "something it waited for was cancelled, but not by us"
-
-
-async def test_a_cancellation_of_ours_ends_it() -> None:
-    began = asyncio.Event()
-
-    async def attempt() -> None:
-        began.set()
-        await asyncio.Event().wait()
-
-    task = asyncio.create_task(supervise("task", attempt, SteppedClock()))
-    await began.wait()
-    task.cancel()
-    await asyncio.wait({task})
-    assert task.cancelled()

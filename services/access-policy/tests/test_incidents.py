@@ -73,6 +73,8 @@ async def test_an_incident_that_is_none_is_refused_and_nothing_is_kept(stand: St
         {"place": {"type": "Point", "coordinates": [0, 0, 0]}},
         {"place": {"type": "Polygon", "coordinates": [0, 0]}},
         {"occurred_at": "2027-01-15T04:55:00"},
+        {"occurred_at": "9999-12-31T23:59:59-23:59"},
+        {"occurred_at": "9999-12-31T00:00:00Z"},
         {"description": "d" * 2_001},
         {"description": "nul \u0000"},
         {"agency": "policia-norte"},

@@ -317,6 +317,19 @@ async def test_evidence_nobody_asked_for_is_refused_and_not_kept(stand: Stand) -
     assert await rows(stand) == before
 
 
+async def test_evidence_of_a_wrong_kind_is_named_by_its_place_alone(stand: Stand) -> None:
+    camera = stand.camera()
+    await stand.says(camera)
+    bases = bases_at("AR")
+    bases[0]["evidence"]["legal_provision"] = {"a": 1}
+    olga = await stand.operator()
+    answer = await olga.post(REQUESTS_URL, json=await stand.asking(olga, camera, bases=bases))
+    path = "body.bases.0.evidence.legal_provision"
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"path": path, "seen": "an object", "allowed": "text or a document"}]
+    assert answer.json()["detail"] == f"1 of the request's values cannot be used: `{path}`"
+
+
 async def test_another_agencys_files_do_not_exist(stand: Stand) -> None:
     camera = stand.camera()
     await stand.says(camera)

@@ -277,6 +277,23 @@ async def test_narrowing_to_an_expiry_that_has_passed_is_a_withdrawal_and_is_sai
         headers={"If-Match": '"1"'},
     )
     assert (answer.status_code, code_of(answer)) == (422, "invalid-expiry")
+    (error,) = answer.json()["errors"]
+    assert error["seen"] == stand.clock.text(seconds=-1)
+    assert error["allowed"].startswith("later than now and not after 20")
+    assert error["allowed"].endswith("Z")
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-23:59"])
+async def test_an_expiry_that_has_no_time_in_utc_is_refused(stand: Stand, at: str) -> None:
+    ana = await stand.owner("ana")
+    given = await authorised(ana, (await registered(ana))["id"])
+    answer = await ana.patch(
+        f"/registry/v1/authorisations/{given['id']}", json={"expires_at": at}, headers={"If-Match": '"1"'}
+    )
+    assert (answer.status_code, code_of(answer)) == (422, "invalid-request")
+    assert answer.json()["errors"] == [
+        {"path": "body.expires_at", "seen": at, "allowed": "a time from 1970 to 2199"}
+    ]
 
 
 async def test_a_narrowing_is_made_to_the_version_its_maker_saw(stand: Stand) -> None:

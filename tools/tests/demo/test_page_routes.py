@@ -93,6 +93,19 @@ async def test_the_code_is_exchanged_once(page: httpx.AsyncClient, code: OneUseC
     assert code.text == ""
 
 
+async def test_another_code_takes_the_place_of_the_one_before(
+    page: httpx.AsyncClient, code: OneUseCode
+) -> None:
+    first = code.text
+    second = code.renew()
+    assert second == code.text != first
+    assert (await exchange(page, first)).status_code == 403
+    assert (await exchange(page, second)).status_code == 200
+    third = code.renew()
+    assert (await exchange(page, second)).status_code == 403
+    assert (await exchange(page, third)).status_code == 200
+
+
 @pytest.mark.parametrize("wrong", ["", "wrong", "é", "x" * 200])
 async def test_a_wrong_code_costs_nothing(page: httpx.AsyncClient, code: OneUseCode, wrong: str) -> None:
     assert (await exchange(page, wrong)).status_code == 403

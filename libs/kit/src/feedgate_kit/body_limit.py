@@ -1,4 +1,4 @@
-"""The most a request's body may hold."""
+"""The most a request's body may hold, and how long it may take."""
 
 import asyncio
 from contextlib import suppress
@@ -12,10 +12,12 @@ from feedgate_kit.problems import Problem
 DRAINED_BYTES: Final = 16 * 1024 * 1024
 """How much of a refused body is read, and thrown away, for the sake of a client that reads only afterwards."""
 DRAINED_WITHIN_S: Final = 10.0
+BODY_WITHIN_S: Final = 30.0
+"""For the longest body at 18 kbit/s. Bodies are read before tokens are looked at: strangers' as well."""
 
 
 class BodyLimit:
-    """ASGI middleware: a longer body is 413, whether its length was said beforehand or not.
+    """ASGI middleware: a longer body is 413, whether its length was said beforehand or not; a late one, 408.
 
     Not `FastAPI(max_body_size=...)`: that answers plain text, and by exceptions of its own that pass
     through every middleware around it.
@@ -50,7 +52,11 @@ class BodyLimit:
             return
 
         async def counted() -> Message:
-            message = await body.next()
+            try:
+                message = await body.next_in_time()
+            except TimeoutError:
+                late = f"a request's body must be there within {BODY_WITHIN_S:g} s"
+                raise HTTPException(408, late, headers=close) from None
             if body.received > self._max_body_bytes:
                 # What FastAPI lets through where it reads a body; the problem handlers do the rest.
                 raise HTTPException(413, detail, headers=close)
@@ -70,6 +76,20 @@ class _Body:
         self.received = 0
         self._receive = receive
         self._ended = False
+        self._until: float | None = None
+
+    async def next_in_time(self) -> Message:
+        """The next piece of a body that comes while it should; what comes after its end may take its time.
+
+        Raises:
+            TimeoutError: the body takes too long.
+        """
+        if self._ended:
+            return await self.next()
+        if self._until is None:
+            self._until = asyncio.get_running_loop().time() + BODY_WITHIN_S
+        async with asyncio.timeout_at(self._until):
+            return await self.next()
 
     async def next(self) -> Message:
         message = await self._receive()

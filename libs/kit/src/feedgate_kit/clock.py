@@ -46,3 +46,8 @@ def to_us(at: datetime) -> int:
         raise ValueError(f"`{at.isoformat()}` has no time zone; an aware time is needed")
     whole = int(at.replace(microsecond=0).timestamp())
     return whole * MICROSECONDS + at.microsecond
+
+
+def rfc3339(at: datetime) -> str:
+    """An aware time as all answers write it: in UTC, with `Z`."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -19,13 +19,18 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from feedgate_kit.problems import Problem
+from feedgate_kit.clock import rfc3339
+from feedgate_kit.problems import A_TIME, Problem
 
 T = TypeVar("T")
 
 RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+
 _NOT_PLAIN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+_LINE_MARK: Final = re.compile("[\t\n\r\u2028\u2029]")
 
 
 def plain_text(text: str) -> str:
@@ -38,6 +43,13 @@ def plain_text(text: str) -> str:
     found = _NOT_PLAIN.search(text)
     if found is not None:
         raise ValueError(f"text without the control character U+{ord(found.group()):04X}")
+    return text
+
+
+def _one_line(text: str) -> str:
+    found = _LINE_MARK.search(plain_text(text))
+    if found is not None:
+        raise ValueError(f"text on one line, without the character U+{ord(found.group()):04X}")
     return text
 
 
@@ -99,18 +111,14 @@ def _canonical_uuid(text: str) -> str:
     return canonical
 
 
-def _rfc3339(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 Text = Annotated[str, AfterValidator(plain_text)]
 """Text without control characters, for parameters; bodies refuse them in every text.
 Give it a length: `Annotated[Text, Field(max_length=80)]`."""
 
 Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True), AfterValidator(plain_text)
+    str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True), AfterValidator(_one_line)
 ]
-"""Text of 1 to 80 characters that is not only spaces."""
+"""Text of 1 to 80 characters on one line that is not only spaces."""
 
 Id = Annotated[str, Field(max_length=36), AfterValidator(_canonical_uuid)]
 """A UUID as lower-case text."""
@@ -118,16 +126,24 @@ Id = Annotated[str, Field(max_length=36), AfterValidator(_canonical_uuid)]
 
 def _no_number(value: Any) -> Any:
     if not isinstance(value, str | datetime) or (isinstance(value, str) and not RFC3339.fullmatch(value)):
-        raise ValueError("a time with its zone as in RFC 3339, e.g. `2030-01-31T12:00:00Z`")
+        raise ValueError(A_TIME)
     return value
+
+
+def _within_reach(at: datetime) -> datetime:
+    """Far from the ends of the calendar, where a time may have no UTC, and from years that are typos."""
+    if not EARLIEST <= at < LATEST:
+        raise ValueError(f"a time from {EARLIEST.year} to {LATEST.year - 1}")
+    return at
 
 
 Moment = Annotated[
     AwareDatetime,
     BeforeValidator(_no_number),
-    PlainSerializer(_rfc3339, return_type=str, when_used="json"),
+    AfterValidator(_within_reach),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
 ]
-"""An aware time; answers write it in UTC with `Z` (RFC 3339)."""
+"""An aware time of the years 1970 to 2199; answers write it in UTC with `Z` (RFC 3339)."""
 
 
 class Page(ApiModel, Generic[T]):

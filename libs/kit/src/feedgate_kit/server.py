@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from feedgate_kit.dangers import refuse_dangers
 from feedgate_kit.errors import FeedgateError
+from feedgate_kit.http_protocol import HttpProtocol
 from feedgate_kit.listening import Address, Listen, address_of, open_listener
 from feedgate_kit.metrics import EVENT_LOOP, show_certificates
 from feedgate_kit.redaction import redact_text
@@ -244,6 +245,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=HttpProtocol,
                 ws=ws_protocol,
                 lifespan="off",
                 log_config=None,

@@ -31,6 +31,8 @@ S = TypeVar("S", bound="ServiceSettings")
 
 SECRETS_DIR_VARIABLE: Final = "FEEDGATE_SECRETS_DIR"
 MAXIMUM_SHOWN_CHARS: Final = 80
+NEAR: Final = 0.75
+"""How alike two names must be for one to be meant by the other: two letters swapped in six still are."""
 
 
 class SettingsError(FeedgateError):
@@ -301,13 +303,16 @@ def load_settings(kind: type[S]) -> S:
 
 def _unknown(kind: type[ServiceSettings], environment: Mapping[str, str]) -> list[str]:
     """A line per variable that has the service's prefix and is no setting: a typo would else be a default."""
-    known = {kind.setting_name(field) for field in kind.model_fields}
     prefix = kind.setting_name("")
+    known = {kind.setting_name(field).removeprefix(prefix): field for field in kind.model_fields}
     lines = []
     for variable in sorted(environment):
-        if variable.upper().startswith(prefix) and variable.upper() not in known:
-            near = difflib.get_close_matches(variable.upper(), known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; settings are {', '.join(sorted(known))}"
+        name = variable.upper().removeprefix(prefix)
+        if variable.upper().startswith(prefix) and name not in known:
+            # Without the prefix, which all have in common and which would make everything alike.
+            near = difflib.get_close_matches(name, known, n=1, cutoff=NEAR)
+            settings = ", ".join(sorted(prefix + other for other in known))
+            hint = f"; did you mean {prefix}{near[0]}?" if near else f"; settings are {settings}"
             lines.append(f"{variable} is no setting of this service{hint}")
     return lines
 

@@ -45,7 +45,9 @@ class Sent(Protocol):
 
     def heartbeat_sent(self, as_of_us: int) -> None: ...
 
-    def records_sent(self, count: int, *, again: bool) -> None: ...
+    def records_sent(self, count: int, *, again: bool) -> None:
+        """`again`: had been acknowledged at that version before, and the topic held an older one."""
+        ...
 
 
 class StateTurns:
@@ -86,10 +88,10 @@ class StateTurns:
         as_of_us = self.clock.now_us()
         await self._read_back()
         if stale := await self._stale_rows():
-            await self._send(stale, again=True)
+            await self._send(stale)
             return True
         if rows := await self.session.rows(self._unacknowledged()):
-            await self._send(rows, again=False)
+            await self._send(rows)
             return True
         await self._send_heartbeat(as_of_us)
         return False
@@ -151,9 +153,15 @@ class StateTurns:
             .order_by(columns.record_key, columns.version)
         )
 
-    async def _send(self, rows: Sequence[Any], *, again: bool) -> None:
+    async def _send(self, rows: Sequence[Any]) -> None:
         await in_order_per_key(rows, attrgetter("record_key"), self._send_row)
-        self.sent.records_sent(len(rows), again=again)
+        # A commit between a send and its read-back makes a key stale, too: its row is new, not sent again.
+        # Only this lock holder acknowledges, so what was at the question was before the read-back.
+        again = sum(row.acknowledged for row in rows)
+        if again:
+            self.sent.records_sent(again, again=True)
+        if len(rows) > again:
+            self.sent.records_sent(len(rows) - again, again=False)
 
     async def _send_row(self, row: Any) -> None:
         await self.log.append(stored_record(row))

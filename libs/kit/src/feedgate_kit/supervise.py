@@ -32,6 +32,12 @@ def pauses(
         pause_s = min(pause_s * 2, longest_s)
 
 
+def is_cancelled() -> bool:
+    """Whether somebody wants the running task to end. A `CancelledError` without that comes from a library."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 async def supervise(
     name: str,
     factory: Callable[[], Awaitable[None]],
@@ -53,9 +59,11 @@ async def supervise(
     while True:
         began_s = clock.monotonic_s()
         try:
-            await _attempt(factory)
-        except Exception as error:
+            await factory()
+        except (Exception, asyncio.CancelledError) as error:
             # Broad on purpose: whatever one task raises, its neighbours go on.
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                raise
             if clock.monotonic_s() - began_s >= HEALTHY_AFTER_S:
                 waits = new_pauses()
             wait_s = next(waits)
@@ -70,28 +78,6 @@ async def supervise(
             await pause(wait_s)
         else:
             return
-
-
-class StrayCancellationError(FeedgateError):
-    """An attempt ended as if it had been cancelled, and nobody had."""
-
-
-async def _attempt(factory: Callable[[], Awaitable[None]]) -> None:
-    """One attempt.
-
-    A library may await what it has cancelled itself, as aiokafka does where a connection ends while it
-    starts. Taken for a cancellation of ours it would end the task for ever, without a word.
-
-    Raises:
-        StrayCancellationError: that happened.
-    """
-    try:
-        await factory()
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise StrayCancellationError("something it waited for was cancelled, but not by us") from error
 
 
 @asynccontextmanager

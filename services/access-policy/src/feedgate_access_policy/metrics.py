@@ -96,8 +96,8 @@ class AccessPolicyMetrics:
         )
         self.records_published = Counter(
             "access_policy_state_records_published_total",
-            "Grant records sent. `again` is true for those sent anew because the topic held an older one: "
-            "any after start-up is a second publisher that wrote late.",
+            "Grant records sent. `again` is true for those that had been acknowledged and are sent anew "
+            "because the topic held an older one: any after start-up is a second publisher that wrote late.",
             ["again"],
             registry=registry,
         )

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from feedgate_contracts.camera.v1.camera_pb2 import Terms
-from feedgate_kit.clock import to_datetime, to_us
+from feedgate_kit.clock import rfc3339, to_datetime, to_us
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.timestamps import timestamp
 from feedgate_registry.schedule import Schedule
@@ -31,8 +31,8 @@ class ExpiryError(FeedgateError):
     """The expiry lies in the past or more than a year ahead."""
 
     def __init__(self, seen: datetime, latest: datetime) -> None:
-        self.seen = seen.isoformat()
-        self.allowed = f"later than now and not after {latest.isoformat()}"
+        self.seen = rfc3339(seen)
+        self.allowed = f"later than now and not after {rfc3339(latest)}"
         super().__init__(f"expires_at is `{self.seen}`; allowed: {self.allowed}")
 
 

@@ -73,8 +73,8 @@ class RegistryMetrics:
         )
         self.records_published = Counter(
             "registry_state_records_published_total",
-            "Camera records sent. `again` is true for those sent anew because the topic held an older one:"
-            " any after start-up is a second publisher that wrote late.",
+            "Camera records sent. `again` is true for those that had been acknowledged and are sent anew"
+            " because the topic held an older one: any after start-up is a second publisher that wrote late.",
             ["again"],
             registry=registry,
         )

@@ -1,5 +1,6 @@
 """`feedgate demo`: a camera, all services and the people of the story, in one command."""
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -33,7 +34,8 @@ def demo(
     r"""Play the whole story on this machine: share a camera, watch it, stop it, prove it.
 
     Everything is real and temporary: an RTSP camera, an OIDC issuer, all services on free ports and a
-    temporary folder. After the story it prints a link to a page, and stays until Ctrl-C.
+    temporary folder. After the story it prints a link to a page, another whenever Enter is pressed,
+    and stays until Ctrl-C.
 
     The file of --json holds:
 
@@ -52,8 +54,15 @@ def demo(
     Status 0 if every step happened, 1 if one did not, 2 if the demo could not begin, 130 if it was
     interrupted before its end.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # from its first word on, it has a last one
     teller = Teller(time.monotonic())
-    teller.begin()
-    from feedgate_tools.demo.performance import Programme, perform
+    teller.begin(own_camera=bool(camera))
+    try:
+        from feedgate_tools.demo.performance import Programme, perform
 
-    sys.exit(perform(Programme(camera or None, headless=headless, result=result, verbose=verbose), teller))
+        programme = Programme(camera or None, headless=headless, result=result, verbose=verbose)
+        status = perform(programme, teller)
+    except KeyboardInterrupt:  # before the demo itself listens to signals
+        teller.end()
+        status = 128 + signal.SIGINT
+    sys.exit(status)

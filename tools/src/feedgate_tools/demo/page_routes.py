@@ -107,6 +107,11 @@ class OneUseCode:
         """What to print; empty once it was used."""
         return self._unused or ""
 
+    def renew(self) -> str:
+        """Another code to print, in place of the one before, whether that was used or not."""
+        self._unused = secrets.token_urlsafe(CODE_BYTES)
+        return self._unused
+
     def use(self, code: str) -> bool:
         """Whether this was the code, for the first time. A wrong one costs nothing: it cannot be guessed."""
         unused = self._unused
@@ -147,7 +152,11 @@ def _routes(story: PageStory, code: OneUseCode, clock: Clock) -> APIRouter:
     @router.post("/exchange")
     async def exchange(shown: Exchange) -> PageAnswer:
         if not code.use(shown.code):
-            raise Problem(403, "code-used", detail="the link was used before, or is not the demo's")
+            raise Problem(
+                403,
+                "code-used",
+                detail="the link was used before, or is not the demo's; Enter in its terminal gives another",
+            )
         return _answer(await story.session(), clock)
 
     @router.post("/renew")

@@ -29,6 +29,7 @@ from feedgate_tools.demo.camera_source import CameraSource, open_camera
 from feedgate_tools.demo.page_routes import OneUseCode, PageSession, StoryError, create_page_app
 from feedgate_tools.demo.story import Cast, Outcome, People, Shared, Story, eventually
 from feedgate_tools.demo.teller import Teller, strong
+from feedgate_tools.demo.terminal import on_enter
 from feedgate_tools.issuer import DevelopmentIssuer
 
 AGENCY: Final = "demo-police"
@@ -97,7 +98,7 @@ class _Performance:
             playing.cancel()
             # Whatever the interrupted step says now is no news to who interrupted it.
             await asyncio.gather(playing, return_exceptions=True)
-            self.teller.say("feedgate", "has ended, and nothing is left behind")
+            self.teller.end()
             return EVERY_STEP_HAPPENED if self.told else INTERRUPTED
         try:
             await playing
@@ -128,7 +129,14 @@ class _Performance:
             page.shared = await people.open_share(camera_id)
             self.told = True
             self.teller.say("everybody", "does it once more, for you to see")
-            self.teller.show_link(f"{origin}/demo/#{code.text}")
+            await self._show_page(origin, code)
+
+    async def _show_page(self, origin: str, code: OneUseCode) -> None:
+        def show(code: str) -> None:
+            self.teller.show_link(f"{origin}/demo/#{code}", gives_more=gives_more)
+
+        with on_enter(lambda: show(code.renew())) as gives_more:
+            show(code.text)
             await asyncio.Event().wait()
 
     async def _tell(self, people: People, origin: str, source: CameraSource) -> str:

@@ -265,6 +265,7 @@ class Story:
         self.origin = origin
         self.say = say
         self.outcome = outcome
+        self.stopped_at = ""
 
     async def play(self, source_url: str) -> str:
         """Play it to its end; the camera's id.
@@ -370,6 +371,7 @@ class Story:
         called_us = time.time_ns() // 1_000
         answer, _ = await asyncio.gather(self.people.withdraw(authorisation_id), watching.until_ended())
         outcome = self.outcome
+        self.stopped_at = answer["stopped_at"]
         stopped_s = watching.stopped_s
         if stopped_s is None:
             raise StoryError(f"the view ended without `stopped`: {watching.codes()}")
@@ -444,7 +446,7 @@ class Story:
             f"reads the ledger: {view['agency']}, {view['viewer']}, from {_of_day(view['at'])}, to "
             f"{view['purpose']} under {' and '.join(view['basis_codes'])}: ",
             strong(f"{view['pictures']} pictures"),
-            f", dark at {_of_day(view['dark_at'])}",
+            f", last byte at {_of_day(view['dark_at'])}{_beside(view['dark_at'], self.stopped_at)}",
         )
         if view["pictures"] < self.outcome.pictures:
             raise StoryError(
@@ -576,6 +578,13 @@ def _problem(answer: httpx.Response) -> str:
 def _of_day(at: str) -> str:
     """The time of day in an RFC 3339 time, with milliseconds."""
     return datetime.fromisoformat(at).strftime("%H:%M:%S.%f")[:-3] + " UTC"
+
+
+def _beside(last_byte_at: str, stopped_at: str) -> str:
+    """Why the last byte may be older than the withdrawal."""
+    if datetime.fromisoformat(last_byte_at) > datetime.fromisoformat(stopped_at):
+        return ""
+    return ", before the withdrawal: after it no picture left"
 
 
 def _ms(seconds: float) -> float:

@@ -38,10 +38,15 @@ class Teller:
         self.began_s = began_s
         self._console = Console(highlight=False, markup=False)
 
-    def begin(self) -> None:
+    def begin(self, *, own_camera: bool) -> None:
         """The first word, before anything takes its time."""
         self._console.print(Text("\nFeedgate: one camera, shared for as long as its owner wants.\n", "bold"))
-        self.say("feedgate", "starts a camera, an identity provider and all services")
+        camera = "takes your camera, and starts " if own_camera else "starts a camera, "
+        self.say("feedgate", camera, "an identity provider and all services")
+
+    def end(self) -> None:
+        """The last word of a demo that was interrupted."""
+        self.say("feedgate", "has ended, and nothing is left behind")
 
     def say(self, who: str, *parts: Part) -> None:
         """One step, as `who` would tell it."""
@@ -63,12 +68,19 @@ class Teller:
         self._console.print(Text(f"\n{title}", "bold"))
         self._console.print(Padding(table, (0, 0, 0, 2)))
 
-    def show_link(self, url: str) -> None:
-        """The one thing to open; never broken over lines."""
+    def show_link(self, url: str, *, gives_more: bool) -> None:
+        """The one thing to open; never broken over lines.
+
+        Args:
+            url: opens once.
+            gives_more: whether Enter is heard, and gives another.
+        """
         self._console.print(Text(f"\n    {url}\n", "bold underline"), soft_wrap=True)
         self._console.print(
             "The link opens once, on this machine only: the live picture, the notices, the owner's stop button."
         )
+        if gives_more:
+            self._console.print("Enter gives another link: a page that was closed or reloaded needs one.")
         self._console.print(Text("Ctrl-C ends everything and leaves nothing behind.\n", "dim"))
 
     def elapsed_s(self) -> float:

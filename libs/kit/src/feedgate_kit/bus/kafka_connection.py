@@ -13,6 +13,7 @@ from feedgate_kit.bus.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
 from feedgate_kit.bus.ports import ClosedError, TooLargeError
 from feedgate_kit.bus.record import NO_HEADERS, Record
 from feedgate_kit.errors import BusError
+from feedgate_kit.supervise import is_cancelled
 
 FETCH_WAIT_MS = 100
 """How long the broker holds a fetch that finds nothing; that connection waits meanwhile."""
@@ -25,15 +26,29 @@ Fetched = Mapping[TopicPartition, list[ConsumerRecord]]
 
 @contextmanager
 def bus_errors(doing: str) -> Iterator[None]:
-    """Turn what aiokafka raises into `BusError`, saying what was being done."""
+    """Turn what aiokafka raises into `BusError`, saying what was being done.
+
+    Among it is `CancelledError`: aiokafka cancels futures that its own callers wait for when it closes a
+    connection or asks for metadata anew. Let through, it would end our task without a word, as if we had.
+    """
     try:
         yield
+    except asyncio.CancelledError as error:
+        if is_cancelled():
+            raise
+        raise BusError(f"{doing}: the client gave up by itself") from error
     except ConsumerStoppedError as error:
         raise ClosedError(f"{doing}: reader is closed") from error
     except MessageSizeTooLargeError as error:
         raise TooLargeError(f"{doing}: the broker takes less than the catalogue says") from error
     except (KafkaError, OSError, TimeoutError) as error:
-        raise BusError(f"{doing}: {type(error).__name__} {error}".rstrip()) from error
+        raise BusError(f"{doing}: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """The error's kind and what it says; aiokafka's own say their kind themselves."""
+    kind, said = type(error).__name__, str(error)
+    return said if kind in said else f"{kind} {said}".rstrip()
 
 
 def reaching(settings: KafkaSettings) -> dict[str, Any]:

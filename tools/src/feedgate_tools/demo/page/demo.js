@@ -12,7 +12,7 @@ const STATE_TEXT = {
   late: ["Late: what is seen is more than a second old", ""],
   paused: ["Paused", "Pictures come again when the owner wants."],
   hidden: ["Not shown", "No picture is sent while nobody looks at this page."],
-  lost: ["Connection lost", "Nothing is shown until it is back."],
+  lost: ["Not shown for now", "The page tries again by itself."],
   stopped: ["Stopped", "The right to see these pictures has ended."],
   refused: ["Refused", ""],
   closed: ["Closed", ""],
@@ -34,6 +34,23 @@ const NOTICE_TEXT = {
   refused: "Refused",
 };
 
+// Why a view was lost, where it was not the connection.
+const LOST_TEXT = {
+  no_lease: ["Covered to be safe", "The relay did not say in time that pictures may still be shown."],
+  state_not_fresh: ["Not shown for now", "Whether the owner still shares cannot be known just now."],
+  heartbeat_old: ["Not shown for now", "Whether the owner still shares cannot be known just now."],
+  gap_in_notices: ["Covered to be safe", "There is a gap in notices of the relay: one of them is missing."],
+  pictures_too_late: ["Covered to be safe", "The pictures came too late to be live."],
+};
+
+const EVENT_TEXT = {
+  "source.released": "Camera’s sealed address given out",
+};
+
+// What follows from a decision that was made before: no refusal of anything that was asked.
+const CONSEQUENCES = new Set(["grant.closed", "grant.tightened"]);
+
+const ANOTHER_LINK = "Press Enter in the demo’s terminal for another.";
 const LINES_KEPT = 200;
 const CALL_WITHIN_MS = 15000;
 const LEDGER_AFTER_MS = 1500; // the relay's last records of a view are on their way
@@ -105,8 +122,9 @@ function stateChanged(state) {
 }
 
 function noticed(notice) {
-  const title = NOTICE_TEXT[notice.code] ?? words(notice.code);
-  const reason = localTimes(notice.detail || words(notice.reason ?? ""));
+  const lost = notice.code === "lost" ? LOST_TEXT[notice.reason] : undefined;
+  const title = lost?.[0] ?? NOTICE_TEXT[notice.code] ?? words(notice.code);
+  const reason = localTimes(lost?.[1] || notice.detail || words(notice.reason ?? ""));
   if (notice.code !== "gap" && notice.code !== "expiring") find("cover-text").textContent = reason;
   find("notices").prepend(line(notice.at ?? Date.now(), title, reason));
   while (find("notices").childElementCount > LINES_KEPT) find("notices").lastElementChild.remove();
@@ -190,9 +208,11 @@ async function readLedger() {
 
 function ledgerLine(entry) {
   if (entry.kind !== "view") {
-    const judged = entry.permitted === null ? "" : entry.permitted ? "permitted" : "refused";
-    const who = [entry.role, entry.agency, entry.actor].filter(Boolean).join(", ");
-    return line(entry.at, entry.event.replaceAll(".", ": "), [who, judged, ...entry.reasons].filter(Boolean).join(" · "));
+    const isDecision = entry.permitted !== null && !CONSEQUENCES.has(entry.event);
+    const judged = isDecision ? (entry.permitted ? "permitted" : "refused") : "";
+    const who = [...new Set([entry.role, entry.agency, entry.actor])].filter(Boolean).join(", ");
+    const told = [who && `by ${who}`, judged, ...entry.reasons.map(words)];
+    return line(entry.at, EVENT_TEXT[entry.event] ?? eventTitle(entry.event), told.filter(Boolean).join(" · "));
   }
   const told = [
     `purpose: ${words(entry.purpose)}`,
@@ -202,6 +222,12 @@ function ledgerLine(entry) {
     entry.dark_ms === null ? "" : `dark on the screen within ${entry.dark_ms} ms`,
   ];
   return line(entry.at, `Seen by ${entry.viewer} of ${entry.agency}`, told.filter(Boolean).join(" · "));
+}
+
+// `grant.closed` as "Grant closed".
+function eventTitle(event) {
+  const title = event.replaceAll(/[._-]/g, " ");
+  return title.charAt(0).toUpperCase() + title.slice(1);
 }
 
 function line(at, title, text) {
@@ -236,7 +262,7 @@ async function renew() {
     Object.assign(session, { owner_token, operator_token, expires_in_s });
   } catch (error) {
     if (error.final) {
-      sayMeasured("This page’s session has ended. Start the demo again for a new link.");
+      sayMeasured(`This page’s session has ended. ${ANOTHER_LINK}`);
       return;
     }
   }
@@ -341,8 +367,9 @@ async function begin() {
   } catch (error) {
     find("tile").dataset.state = "refused";
     stateChanged("refused");
+    const isReload = code ? "This link was used before." : "A page that is reloaded needs a new link.";
     find("cover-text").textContent = error.final
-      ? "This link was used before. Start the demo again for a new one."
+      ? `${isReload} ${ANOTHER_LINK}`
       : "The demo does not answer. Is it still running?";
     find("again").disabled = true;
     return;
