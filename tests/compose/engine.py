@@ -149,7 +149,9 @@ def make_base(folder: Path, archive: Path) -> None:
         str(folder),
         _mirror(),
     )
-    shutil.copytree(CERTIFICATES, folder / CERTIFICATES.relative_to("/"), symlinks=False, dirs_exist_ok=True)
+    certificates = folder / CERTIFICATES.relative_to("/")
+    shutil.rmtree(certificates)  # links that would lead out of the folder, to this machine's own
+    shutil.copytree(CERTIFICATES, certificates, ignore_dangling_symlinks=True)
     if PIP_SETTINGS.exists():
         shutil.copy(PIP_SETTINGS, folder / PIP_SETTINGS.relative_to("/"))
     for name in ("python", "python3"):

@@ -29,24 +29,17 @@ HOST: Final = "feedgate.localhost"
 Compose = dict[str, Any]
 
 
-def one_loopback(
-    compose: Mapping[str, Any],
-    *,
-    base: str,
-    addresses_file: str,
-    left_out: frozenset[str] = LEFT_OUT,
-) -> Compose:
+def one_loopback(compose: Mapping[str, Any], *, base: str, addresses_file: str) -> Compose:
     """The same stack on one loopback.
 
     Args:
         compose: what docker-compose.yml holds.
         base: image of the container that holds the network.
         addresses_file: stands in for the gateway's `addresses.conf`.
-        left_out: services that are not there.
     """
     stack = deepcopy(dict(compose))
     services: dict[str, Any] = {
-        name: service for name, service in stack["services"].items() if name not in left_out
+        name: service for name, service in stack["services"].items() if name not in LEFT_OUT
     }
     addresses = addresses_of(services)
     for service in services.values():
@@ -57,7 +50,7 @@ def one_loopback(
         service["image"] = _image(service["image"])
         service["restart"] = "no"  # a service that ends by itself is a finding
         if isinstance(depends := service.get("depends_on"), dict):
-            service["depends_on"] = {name: how for name, how in depends.items() if name not in left_out}
+            service["depends_on"] = {name: how for name, how in depends.items() if name not in LEFT_OUT}
     services["gateway"]["volumes"].append(f"{addresses_file}:/etc/feedgate/addresses.conf:ro")
     services[NET] = {
         "image": base,

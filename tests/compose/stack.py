@@ -20,6 +20,7 @@ PROJECT: Final = "feedgate"
 ORIGIN: Final = "https://feedgate.localhost:8443"
 CAMERA: Final = "rtsp://shop:simulated-only@camera.public:8554/cam0"
 RELAYS: Final = ("relay-1", "relay-2")
+INGEST: Final = ("ingest-1", "ingest-2")
 HEALTHY_WITHIN_S: Final = (
     420.0  # Keycloak builds itself at its first start: a minute, on a busy machine several
 )
@@ -29,13 +30,13 @@ LOOK_S: Final = 0.3
 class Stack:
     """The containers, and what may be asked of them."""
 
-    def __init__(self, engine: Engine, folder: Path, *, left_out: frozenset[str] = LEFT_OUT) -> None:
+    def __init__(self, engine: Engine, folder: Path) -> None:
         self.engine = engine
         self.folder = folder
         compose = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text(encoding="utf-8"))
-        kept = {name: service for name, service in compose["services"].items() if name not in left_out}
+        kept = {name: service for name, service in compose["services"].items() if name not in LEFT_OUT}
         addresses = addresses_of(kept)
-        self.relays = [relay for relay in RELAYS if relay in kept]
+        self.relays = RELAYS
         (folder / "addresses.conf").write_text(
             gateway_addresses(
                 (REPOSITORY / "deploy/gateway/addresses.conf").read_text(encoding="utf-8"),
@@ -44,9 +45,7 @@ class Stack:
             ),
             encoding="utf-8",
         )
-        stack = one_loopback(
-            compose, base=BASE, addresses_file=str(folder / "addresses.conf"), left_out=left_out
-        )
+        stack = one_loopback(compose, base=BASE, addresses_file=str(folder / "addresses.conf"))
         self.file = folder / "docker-compose.yml"
         self.file.write_text(yaml.safe_dump(stack, sort_keys=False), encoding="utf-8")
         self.environment = {
