@@ -93,6 +93,11 @@ def test_only_a_migrated_database_of_a_service_with_a_state_topic_is_brought_up_
         " Run `feedgate migrate registry` first\n"
     )
     assert capsys.readouterr() == ("", says)
+    database = f"sqlite+aiosqlite:///{tmp_path}/registry.sqlite"
+    assert run(monkeypatch, "migrate", "registry", "--database-url", database) == 0
+    capsys.readouterr()
+    assert run(monkeypatch, "restored", "registry") == 2
+    assert capsys.readouterr().err == "feedgate: registry's database is SQLite; allowed: PostgreSQL\n"
 
 
 def test_what_nobody_expected_is_a_redacted_log_line_and_no_traceback(

@@ -11,9 +11,12 @@ import pytest
 import yaml
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from typer.testing import CliRunner
 
-from feedgate.authority import CERTIFICATE_LASTS, Authority
+from feedgate.authority import CERTIFICATE_LASTS, Authority, Pair
 from feedgate.cli import app
 from feedgate.stack_secrets import OWNERS, Originals, Plan, StackSecretsError, make_stack_secrets
 from feedgate_access_policy.ticket import load_ticket_keys
@@ -130,6 +133,45 @@ def test_a_certificate_is_made_anew_before_its_end_or_for_other_names(
     first = originals.certificate("door", ["a.example"])
     again = replace(originals, now=NOW + later).certificate("door", hosts)
     assert (again == first) is same
+
+
+def test_a_new_authority_signs_everything_anew_and_never_replaces_what_the_operator_put_there(
+    tmp_path: Path,
+) -> None:
+    originals = Originals(tmp_path, NOW)
+    first = originals.certificate("door", ["a.example"])
+    for name in ("ca.pem", "ca.key"):
+        (tmp_path / name).unlink()
+    again = originals.certificate("door", ["a.example"])
+    assert again != first
+    assert again.issued_by(originals.authority().pair)
+    bought = self_signed("a.example")
+    (tmp_path / "door.pem").write_text(bought.certificate)
+    (tmp_path / "door.key").write_text(bought.key)
+    assert originals.certificate("door", ["b.example"]) == bought
+
+
+def self_signed(host: str) -> Pair:
+    """A certificate that no authority of ours issued."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return Pair(
+        certificate.public_bytes(serialization.Encoding.PEM).decode(),
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode(),
+    )
 
 
 def test_two_authorities_do_not_vouch_for_each_other() -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+import uvloop
 from fastapi import APIRouter, Body, WebSocket
 from fastapi.responses import StreamingResponse
 from prometheus_client import CollectorRegistry
@@ -17,6 +20,8 @@ from feedgate_kit.listening import Listen
 from feedgate_kit.server import running
 from feedgate_kit.service import Service, create_internal_app, create_public_app
 from feedgate_kit.stepped_clock import SteppedClock
+from feedgate_kit.trust import ServerCertificate
+from tests.servers.certificates import CertificateAuthority
 
 pytestmark = pytest.mark.sockets
 
@@ -120,6 +125,30 @@ async def test_a_connection_that_asks_nothing_is_closed(client: Client) -> None:
 async def test_half_a_head_is_not_waited_for_for_ever(client: Client, piece: bytes) -> None:
     await client.send(piece)
     assert await client.refusal() == (408, "request-timeout")
+
+
+@pytest.mark.usefixtures("soon", "socket_enabled")
+def test_half_a_head_is_let_go_of_over_tls_too(tmp_path: Path) -> None:
+    authority = CertificateAuthority(tmp_path)
+    file = authority.issue("shop")
+
+    async def ask() -> bytes:
+        verifier = TokenVerifier([], SteppedClock())
+        public, internal = create_public_app("shop", verifier), create_internal_app("shop", verifier)
+        service = Service(name="shop", public=public, internal=internal, registry=CollectorRegistry())
+        tls = ServerCertificate(file, file)
+        trusting = ssl.create_default_context(cafile=authority.ca_file)
+        async with running(service, ANY, ANY, shutdown_s=1, internal_tls=tls) as addresses:
+            port = addresses.internal.port
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
+            writer.write(b"GET /he")
+            async with asyncio.timeout(PATIENCE_S):
+                answer = await reader.read()
+            writer.close()
+            return answer
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # what services run on
+        assert runner.run(ask()).startswith(b"HTTP/1.1 408")
 
 
 @pytest.mark.usefixtures("soon")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from feedgate_ingest.erasure import KEPT_S, Erasures
@@ -19,6 +20,7 @@ class Feed:
 
     def __init__(self) -> None:
         self.failures: dict[str, int] = {}
+        self.error: Exception = BusError("away")
         self.erased: asyncio.Queue[tuple[str, float]] = asyncio.Queue()
 
     def offer(self, record: Record) -> bool:
@@ -30,7 +32,7 @@ class Feed:
     async def erase(self, key: str, *, spare_s: float) -> None:
         if self.failures.get(key, 0):
             self.failures[key] -= 1
-            raise BusError("away")
+            raise self.error
         self.erased.put_nowait((key, spare_s))
 
 
@@ -76,8 +78,10 @@ async def test_a_stream_is_erased_when_no_relay_would_show_what_lies_beside_it()
     assert (scene.count("done"), scene.count("given_up")) == (1, 0)
 
 
-async def test_it_is_tried_again_and_holds_up_no_other() -> None:
+@pytest.mark.parametrize("error", [BusError("away"), RuntimeError("nobody expected it")], ids=repr)
+async def test_it_is_tried_again_and_holds_up_no_other(error: Exception) -> None:
     scene = Scene()
+    scene.feed.error = error
     scene.feed.failures["cam/original"] = 3
     async with scene.running():
         scene.erasures.ask("cam/original")

@@ -182,13 +182,9 @@ async def test_a_refused_act_leaves_no_trace(stand: Stand) -> None:
     before = (await stand.states(camera["id"]), await stand.audit_records())
     for method, path, body in (
         ("PATCH", "", {"name": "x"}),
-        ("DELETE", "", None),
         ("POST", "/authorisations", {"agencies": ["interpol"], "purposes": ["detect"]}),
     ):
-        headers = {"If-Match": '"7"'} if method == "DELETE" else {}
-        answer = await ana.request(
-            method, f"/registry/v1/cameras/{camera['id']}{path}", json=body, headers=headers
-        )
+        answer = await ana.request(method, f"/registry/v1/cameras/{camera['id']}{path}", json=body)
         assert answer.status_code >= 400
         assert code_of(answer)
     assert (await stand.states(camera["id"]), await stand.audit_records()) == before

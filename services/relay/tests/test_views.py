@@ -209,11 +209,21 @@ async def test_the_notice_socket_waits_a_second_for_dark_which_is_put_on_record(
     await stage.withdraw()
     assert watching.notices.ended is None
     watching.view.hear('{"type":"dark","ms":3,"code":"camera_lost"}')  # of an earlier cover
+    stage.clock.step(milliseconds=30)
     watching.view.hear('{"type":"dark","ms":27,"code":"stopped"}')
     watching.view.hear('{"type":"dark","ms":1,"code":"stopped"}')
     assert watching.notices.ended is not None
     dark = [record for record in await stage.audit() if record.event == "view.dark"]
     assert [(record.dark_ms, record.reason) for record in dark] == [(27, "stopped")]
+
+
+async def test_a_page_cannot_have_been_dark_later_than_it_says_so(stage: Stage) -> None:
+    watching = await live(stage)
+    await stage.withdraw()
+    stage.clock.step(milliseconds=40)
+    watching.view.hear('{"type":"dark","ms":1000000000,"code":"stopped"}')
+    dark = [record for record in await stage.audit() if record.event == "view.dark"]
+    assert [record.dark_ms for record in dark] == [40]
 
 
 async def test_the_notice_socket_closes_by_itself_where_no_dark_comes(stage: Stage) -> None:

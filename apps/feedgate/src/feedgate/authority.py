@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from typing import Final, Self
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+AUTHORITY_NAME: Final = "Feedgate deployment"
 AUTHORITY_LASTS: Final = timedelta(days=3650)
 CERTIFICATE_LASTS: Final = timedelta(days=397)
 """The longest that browsers take."""
@@ -31,6 +33,23 @@ class Pair:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return list(names) == _names(hosts) and now + RENEW_BEFORE < certificate.not_valid_after_utc
 
+    @property
+    def is_private(self) -> bool:
+        """Whether an authority of this kind issued it; if not, it is the operator's own."""
+        certificate = x509.load_pem_x509_certificate(self.certificate.encode())
+        return certificate.issuer == _named(AUTHORITY_NAME)
+
+    def issued_by(self, authority: "Pair") -> bool:
+        """Whether this authority's key signed it."""
+        certificate = x509.load_pem_x509_certificate(self.certificate.encode())
+        try:
+            certificate.verify_directly_issued_by(
+                x509.load_pem_x509_certificate(authority.certificate.encode())
+            )
+        except (ValueError, TypeError, InvalidSignature):
+            return False
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class Authority:
@@ -42,7 +61,7 @@ class Authority:
     def make(cls, now: datetime) -> Self:
         """A new one."""
         key = ec.generate_private_key(ec.SECP256R1())
-        name = _named("Feedgate deployment")
+        name = _named(AUTHORITY_NAME)
         certificate = (
             _begun(name, name, key.public_key(), now, AUTHORITY_LASTS)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

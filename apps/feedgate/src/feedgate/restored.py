@@ -107,6 +107,9 @@ async def restored_service(service: str) -> Counter[str]:
                 f"{service}'s database has {'an older' if schema == 'older' else 'a newer'} schema;"
                 f" allowed: this version's. Run `feedgate migrate {service}` first"
             )
+        # There the process is the lock, and nothing would show that one runs.
+        if database.dialect == "sqlite":
+            raise ServiceDatabaseError(f"{service}'s database is SQLite; allowed: PostgreSQL")
         session = await opened.enter_async_context(_locked(database, service))
         bus = KafkaBus(kafka_settings(settings), clock, service=service)
         opened.push_async_callback(bus.close)

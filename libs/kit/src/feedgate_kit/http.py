@@ -176,19 +176,7 @@ def require_if_match(request: Request, version: int) -> None:
             "precondition-required",
             detail="send `If-Match` with the `ETag` of the version this change is made to",
         )
-    heed_if_match(request, version)
-
-
-def heed_if_match(request: Request, version: int) -> None:
-    """Let the request pass unless it was made knowing another version; it need not say which.
-
-    Raises:
-        Problem: 412 `version-conflict`. Nothing was changed.
-    """
-    values = request.headers.getlist("if-match")
-    if not values:
-        return
-    tags = {tag.strip() for value in values for tag in value.split(",")}
+    tags = {tag.strip() for value in request.headers.getlist("if-match") for tag in value.split(",")}
     if "*" not in tags and etag(version) not in tags:
         raise Problem(
             412,

@@ -133,8 +133,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_refused = True
         if not self._is_answering:
             self._answer(problem)
-            self.transport.write_eof()
             self.loop.call_later(DISCARDED_FOR_S, self.transport.close)
+            if self.transport.can_write_eof():  # TLS has no half of a connection
+                self.transport.write_eof()
             return
         if not self.cycle.response_started and not self.pipeline:
             self._answer(problem)

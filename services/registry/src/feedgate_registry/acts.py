@@ -216,7 +216,7 @@ class OwnerActs:
         record = audit_trail.owner_act("camera.changed", changed, now_us, changed=tuple(fields))
         return await self._save(connection, changed, now_us, record)
 
-    async def remove_camera(self, owner: str, camera_id: str, accept_version: AcceptVersion) -> Stop:
+    async def remove_camera(self, owner: str, camera_id: str) -> Stop:
         """Stop sharing for good, erase the source, and keep the record as removed.
 
         Raises:
@@ -224,7 +224,6 @@ class OwnerActs:
         """
         async with self.database.begin() as connection:
             camera = await own_camera(connection, owner, camera_id, locked=True)
-            accept_version(camera.version)
             now_us = self.clock.now_us()
             removed = camera.removed(now_us)
             for authorisation in await rows.open_authorisations(connection, [camera_id]):

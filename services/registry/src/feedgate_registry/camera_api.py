@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from feedgate_kit.addresses import RtspUrl
 from feedgate_kit.clock import Clock
-from feedgate_kit.http import Id, Page, heed_if_match, require_if_match, set_etag
+from feedgate_kit.http import Id, Page, require_if_match, set_etag
 from feedgate_registry.account import FindAccount
 from feedgate_registry.acts import CameraDescription, OwnerActs
 from feedgate_registry.answers import (
@@ -89,12 +89,10 @@ def camera_routes(
         return answered(own, response)
 
     @router.delete("/{camera_id}")
-    async def remove_camera(
-        camera_id: Id, request: Request, owner: Annotated[str, account_of_caller]
-    ) -> StopAnswer:
-        """Stop sharing for good, end every authorisation and erase the source. Needs no version."""
+    async def remove_camera(camera_id: Id, owner: Annotated[str, account_of_caller]) -> StopAnswer:
+        """Stop sharing for good, end every authorisation and erase the source. Heeds no version: stops always work."""
         began_s = clock.monotonic_s()
-        stop = await acts.remove_camera(owner, camera_id, partial(heed_if_match, request))
+        stop = await acts.remove_camera(owner, camera_id)
         metrics.stopped(clock.monotonic_s() - began_s)
         return stop_answer(stop)
 

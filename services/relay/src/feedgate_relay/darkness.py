@@ -1,7 +1,5 @@
 """The proof that a view went dark: by the relay's last byte, and by its page's own word."""
 
-from typing import Final
-
 from feedgate_contracts.audit.v1.audit_pb2 import Usage
 from feedgate_contracts.frame.v1.frame_pb2 import NoticeCode
 from feedgate_kit.clock import MICROSECONDS, Clock
@@ -9,8 +7,6 @@ from feedgate_relay.audit_trail import ViewAudit
 from feedgate_relay.delivery import Delivery
 from feedgate_relay.metrics import RelayMetrics
 from feedgate_relay.notices import wire_code
-
-LONGEST_DARK_MS: Final = 600_000
 
 
 class Darkness:
@@ -22,6 +18,7 @@ class Darkness:
         self._clock = clock
         self._metrics = metrics
         self._expected: str | None = None
+        self._expected_s = 0.0
         self._closing: tuple[int | None, int] | None = None  # commit and reading of the record that shuts it
 
     # The page.
@@ -29,6 +26,7 @@ class Darkness:
     def expect(self, code: NoticeCode) -> None:
         """The page was told to cover, by this notice."""
         self._expected = wire_code(code)
+        self._expected_s = self._clock.monotonic_s()
 
     def acknowledge(self, milliseconds: int, code: object) -> bool:
         """The page says that it has, this long after the notice `code`; whether that was the one expected.
@@ -38,7 +36,9 @@ class Darkness:
         # One for each time the page was told to cover: a page cannot fill the audit log.
         if self._expected is None or code != self._expected:
             return False
-        self._audit.dark(min(milliseconds, LONGEST_DARK_MS), self._expected)
+        # It cannot have taken longer than until now.
+        since_ms = round((self._clock.monotonic_s() - self._expected_s) * 1_000)
+        self._audit.dark(min(milliseconds, since_ms), self._expected)
         self._expected = None
         self._metrics.dark_acknowledged.inc()
         return True

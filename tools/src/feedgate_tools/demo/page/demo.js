@@ -385,3 +385,8 @@ find("pause").addEventListener("click", pauseOrResume);
 find("again").addEventListener("click", again);
 find("refresh").addEventListener("click", readLedger);
 begin();
+
+// A new link in the same tab changes only the fragment, which loads nothing by itself.
+addEventListener("hashchange", () => {
+  if (location.hash) location.reload();
+});
