@@ -136,6 +136,7 @@ class GroupMember:
         self._handing_over = asyncio.create_task(
             self._hand_over(frozenset(assigned)), name="hand over partitions"
         )
+        self._handing_over.add_done_callback(self._handed_over)
         await self._go_back(assigned)
 
     async def close(self) -> None:
@@ -152,6 +153,12 @@ class GroupMember:
         if lost:
             _log.info("partitions let go", partitions=len(lost), generation=self.generation)
             self._consumer._coordinator.request_rejoin()  # noqa: SLF001 - aiokafka has no other way
+
+    def _handed_over(self, handover: asyncio.Task[None]) -> None:
+        """One that failed is done in another round: until then others wait for what this member holds."""
+        if not handover.cancelled() and (error := handover.exception()) is not None:
+            _log.error("partitions not handed over, trying again", error=repr(error))
+            self._consumer._coordinator.request_rejoin()  # noqa: SLF001 - as above
 
     def _end_handover(self) -> None:
         if self._handing_over is not None:
