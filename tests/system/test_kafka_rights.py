@@ -52,6 +52,8 @@ MATRIX: Final[dict[str, dict[str, str]]] = {
     "ingest.access-unit.media.v1": {"ingest": "wse", "relay": "rs"},
     "relay.demand.events.v1": {"relay": "ws", "ingest": "rs"},
     "relay.demand.events.v1.dlq": {"ingest": "ws"},
+    "relay.ticket.events.v1": {"relay": "rws"},
+    "relay.ticket.events.v1.dlq": {"relay": "ws"},
     "relay.frame.events.v1.metro-police": {"relay": "rws", "agency-metro-police": "r"},
     "relay.frame.events.v1.metro-police-2": {"relay": "rws", "agency-metro-police-2": "r"},
     "registry.audit.events.v1": {"registry": "ws", "audit": "rs"},
