@@ -12,7 +12,9 @@ from rich.console import Console
 import bench.fanout
 import bench.handover
 import bench.ingest
+import bench.load
 import bench.move
+import bench.rows
 import bench.screen
 import bench.start
 import bench.withdrawal
@@ -45,10 +47,19 @@ Seconds = Annotated[int, typer.Option(min=2, max=300)]
 
 @app.command()
 def withdrawal(
-    viewers: Viewers = 200, trials: Trials = 10, bus: Bus = Bus.EMBEDDED, json: Json = False
+    viewers: Viewers = 200,
+    trials: Trials = 10,
+    bus: Bus = Bus.EMBEDDED,
+    relays: Annotated[int, typer.Option(min=1, max=2, help="With --bus kafka.")] = 1,
+    brokers: Annotated[int, typer.Option(help="With --bus kafka: 1 or 3.")] = 1,
+    gateway: Annotated[
+        bool, typer.Option("--gateway", help="With --bus kafka: all through the deployed gateway, TLS.")
+    ] = False,
+    json: Json = False,
 ) -> None:
     """Owner's call until every viewer has its notice and its last picture."""
-    _run(bench.withdrawal.measure(viewers, trials, bus.value), json)
+    shape = bench.withdrawal.Shape(bus.value, relays=relays, brokers=brokers, gateway=gateway)
+    _run(bench.withdrawal.measure(viewers, trials, shape), json)
 
 
 @app.command()
@@ -88,7 +99,7 @@ def screen(trials: Trials = 20, json: Json = False) -> None:
 
 @app.command()
 def start(cameras: Annotated[int, typer.Option(min=0, max=1_000_000)] = 100_000, json: Json = False) -> None:
-    """Each service from its start to ready, with so many cameras in the state topic."""
+    """Each service from its start to ready, with no camera in the state topic and with so many."""
     _run(bench.start.measure(cameras), json)
 
 
@@ -102,6 +113,22 @@ def handover(viewers: Viewers = 200, trials: Trials = 3, json: Json = False) -> 
 def move(trials: Trials = 3, json: Json = False) -> None:
     """For how long a camera gives no pictures when another ingest worker takes it over."""
     _run(bench.move.measure(trials), json)
+
+
+@app.command()
+def load(
+    pairs: Annotated[int, typer.Option(min=1, max=12, help="Of cameras.")] = 5,
+    seconds: Annotated[int, typer.Option(min=2, max=40)] = 20,
+    json: Json = False,
+) -> None:
+    """What a watched camera costs ingest, brokers, relay and gateway, and how many bytes it leaves."""
+    _run(bench.load.measure(pairs, seconds), json)
+
+
+@app.command()
+def rows(shares: Annotated[int, typer.Option(min=10, max=10_000)] = 200, json: Json = False) -> None:
+    """What the databases keep for each camera, grant and audit record."""
+    _run(bench.rows.measure(shares), json)
 
 
 @app.command(name="all")

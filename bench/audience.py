@@ -5,8 +5,8 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from bench.child import Child
 from bench.figures import BenchError
@@ -41,12 +41,19 @@ class Audience:
         self._child = child
 
     async def open(
-        self, origin: str, tickets: Sequence[dict[str, Any]], stalled: Sequence[dict[str, Any]] = ()
+        self,
+        origins: Sequence[str],
+        tickets: Sequence[dict[str, Any]],
+        stalled: Sequence[dict[str, Any]] = (),
+        ca_file: Path | None = None,
     ) -> None:
-        """Every ticket opens a view; those of `stalled` never read their media socket."""
-        at = urlsplit(origin)
+        """Every ticket opens a view at one of the origins; those of `stalled` never read their media socket."""
         await self._child.ask(
-            "open", host=at.hostname, port=at.port, tickets=list(tickets), stalled=list(stalled)
+            "open",
+            origins=list(origins),
+            tickets=list(tickets),
+            stalled=list(stalled),
+            ca_file=None if ca_file is None else str(ca_file),
         )
 
     async def until_pictures(self) -> None:

@@ -99,7 +99,7 @@ async def measure(viewers: int, seconds: int, fragment_ms: int) -> Result:
             await rest.ask("send", stream=f"{camera_id}/original")
             opened = await world.open_grants(camera_id)
             tickets = await world.take_tickets(opened, viewers)
-            await viewing.open(relay.listening["origin"], tickets)
+            await viewing.open([relay.listening["origin"]], tickets)
             await viewing.until_pictures()
             await asyncio.sleep(SETTLED_S)
             await viewing.forget_pictures()
@@ -125,6 +125,7 @@ async def measure(viewers: int, seconds: int, fragment_ms: int) -> Result:
             "latency_p99_ms": rounded(percentile(latencies_ms, 99)),
             "received_ratio": round(len(latencies_ms) / (len(fed) * viewers), 6),
             "rss_mib": rounded(full_mib),
+            "rss_kib_per_viewer": rounded(1024 * (full_mib - empty_mib) / viewers),
         },
         measured=(
             "Relay and embedded bus in one process, all of its CPU divided by the viewers, the feeding included; "

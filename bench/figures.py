@@ -53,8 +53,7 @@ class Result:
     @property
     def command(self) -> str:
         """What was typed after `python -m bench`."""
-        options = (f"--{name.replace('_', '-')} {value}" for name, value in self.parameters.items())
-        return " ".join((self.bench, *options))
+        return " ".join((self.bench, *(_option(name, value) for name, value in self.parameters.items())))
 
     def verdict(self, name: str) -> str:
         """`yes`, `no`, or nothing where nothing is asked."""
@@ -62,6 +61,12 @@ class Result:
         if target is None:
             return ""
         return "yes" if target.is_met_by(self.figures[name]) else "**no**"
+
+
+def _option(name: str, value: Any) -> str:
+    """A flag is typed without a value."""
+    flag = f"--{name.replace('_', '-')}"
+    return flag if value is True else f"{flag} {value}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 
 from bench.audience import Audience, audience
 from bench.figures import Result, Target, rounded
-from bench.servers import Deployment, two_of_everything
+from bench.servers import TWO_OF_EVERYTHING, Deployment, deployment
 from bench.spread import percentile, span
 from bench.world import CAMERA, camera_in_words, people_of
 from feedgate_tools.simulator.process import Simulator
@@ -34,7 +34,7 @@ async def measure(viewers: int, trials: int) -> Result:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="feedgate-bench-")))
         camera = await stack.enter_async_context(Simulator(CAMERA))
-        deployed = await stack.enter_async_context(two_of_everything(folder))
+        deployed = await stack.enter_async_context(deployment(folder, brokers=3, processes=TWO_OF_EVERYTHING))
         people = await stack.enter_async_context(deployed.people())
         world = people_of(deployed.issuer, people.http, people.agency, people.pool)
         opened = await world.open_grants(await world.owner.register_camera(camera.rtsp_url()))
@@ -42,7 +42,7 @@ async def measure(viewers: int, trials: int) -> Result:
         for relay in relays:
             viewing: Audience = await stack.enter_async_context(audience())
             tickets = await world.take_tickets(opened, viewers // len(relays))
-            await viewing.open(deployed.origin(relay), tickets)
+            await viewing.open([deployed.origin(relay)], tickets)
             stack.push_async_callback(viewing.leave)
             await viewing.until_pictures()
         dark_before = await _gone_dark(deployed)

@@ -45,6 +45,17 @@ def rss_mib(pid: int) -> float:
     raise ProcessLookupError(pid)
 
 
+def family_of(pid: int) -> list[int]:
+    """A process and all that it, and they, have started and that still run."""
+    family, unasked = [pid], [pid]
+    while unasked:
+        for children in Path(f"/proc/{unasked.pop()}/task").glob("*/children"):
+            found = [int(child) for child in children.read_text(encoding="ascii").split()]
+            family += found
+            unasked += found
+    return family
+
+
 @dataclass(frozen=True, slots=True)
 class Used:
     """CPU of some processes together, percent of one core."""

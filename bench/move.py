@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.figures import BenchError, Result, Target, rounded
-from bench.servers import Feed, Seen, cameras_apart, demanded, two_of_everything
+from bench.servers import TWO_OF_EVERYTHING, Feed, Seen, cameras_apart, demanded, deployment
 from bench.spread import median, span
 from feedgate_kit.clock import MICROSECONDS
 from feedgate_tools.simulator.process import Simulator
@@ -38,7 +38,7 @@ async def measure(trials: int) -> Result:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="feedgate-bench-")))
         camera = await stack.enter_async_context(Simulator(CAMERA))
-        deployed = await stack.enter_async_context(two_of_everything(folder))
+        deployed = await stack.enter_async_context(deployment(folder, brokers=3, processes=TWO_OF_EVERYTHING))
         people = await stack.enter_async_context(deployed.people())
         camera_ids = await cameras_apart(people, camera.rtsp_url(), CAMERAS)
         began_us = time.time_ns() // 1_000

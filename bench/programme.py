@@ -11,12 +11,15 @@ import bench.admission
 import bench.fanout
 import bench.handover
 import bench.ingest
+import bench.load
 import bench.move
+import bench.rows
 import bench.screen
 import bench.start
 import bench.withdrawal
 from bench.figures import BenchError, Result, Unmeasured
 from bench.servers import ServerFailedError
+from bench.withdrawal import DEPLOYED, Shape
 from feedgate_kit.errors import FeedgateError
 from feedgate_tools.simulator.process import SimulatorError
 
@@ -25,6 +28,8 @@ SCREEN_TRIALS = 20
 SECONDS = 20
 STATE_TOPIC_CAMERAS = 100_000
 SCALE_TRIALS = 3
+LOAD_PAIRS = 5
+SHARES = 200
 
 
 def run(measuring: Coroutine[Any, Any, Result]) -> Result:
@@ -44,11 +49,16 @@ async def admission() -> Result:
     return bench.admission.measure()
 
 
+async def withdrawal(shape: Shape) -> Result:
+    return await bench.withdrawal.measure(200, WITHDRAWAL_TRIALS, shape)
+
+
 def run_all() -> Iterator[Result | Unmeasured]:
     """One after the other, so that none is measured beside another."""
     programme: dict[str, Callable[[], Coroutine[Any, Any, Result]]] = {
-        "withdrawal --bus embedded": lambda: bench.withdrawal.measure(200, WITHDRAWAL_TRIALS, "embedded"),
-        "withdrawal --bus kafka": lambda: bench.withdrawal.measure(200, WITHDRAWAL_TRIALS, "kafka"),
+        "withdrawal --bus embedded": lambda: withdrawal(Shape("embedded")),
+        "withdrawal --bus kafka": lambda: withdrawal(Shape("kafka")),
+        "withdrawal --bus kafka --relays 2 --brokers 3 --gateway": lambda: withdrawal(DEPLOYED),
         "fanout": lambda: bench.fanout.measure(150, SECONDS, bench.fanout.ONE_PICTURE_MS),
         "ingest --bus embedded": lambda: bench.ingest.measure(20, SECONDS, "pyav", "embedded"),
         "ingest --bus kafka": lambda: bench.ingest.measure(20, SECONDS, "pyav", "kafka"),
@@ -56,6 +66,8 @@ def run_all() -> Iterator[Result | Unmeasured]:
         "handover": lambda: bench.handover.measure(200, SCALE_TRIALS),
         "move": lambda: bench.move.measure(SCALE_TRIALS),
         "screen": lambda: bench.screen.measure(SCREEN_TRIALS),
+        "load": lambda: bench.load.measure(LOAD_PAIRS, SECONDS),
+        "rows": lambda: bench.rows.measure(SHARES),
         "start": lambda: bench.start.measure(STATE_TOPIC_CAMERAS),
     }
     for name, measure in programme.items():

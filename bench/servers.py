@@ -1,32 +1,39 @@
 """Real servers and eyes for a screen: the tests' own, at their one seam with the benches."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Final
 
 from bench.figures import BenchError
 from tests.page.compositor import Box, Look
 from tests.servers import machine
-from tests.servers.deployment import PACKAGES, Deployment
+from tests.servers.deployment import PACKAGES, Deployment, relay_id_of
 from tests.servers.feeds import Feed, Seen, cameras_apart, demanded
-from tests.servers.kafka import KafkaBroker, KafkaCluster
+from tests.servers.gateway import Gateway
+from tests.servers.kafka import KafkaBroker, KafkaCluster, KafkaNode
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import ServerFailedError
 
 __all__ = [
+    "TWO_OF_EVERYTHING",
     "Box",
     "Deployment",
     "Feed",
     "Look",
+    "Platform",
     "Seen",
     "ServerFailedError",
     "cameras_apart",
     "chromium",
     "demanded",
     "deployment",
+    "gateway_of",
     "kafka_broker",
-    "two_of_everything",
 ]
+
+TWO_OF_EVERYTHING: Final = {**dict.fromkeys(PACKAGES, 2), "ingest": 3}
+"""Processes of each service, as a deployment that outlives any one of them has."""
 
 
 def chromium() -> Path:
@@ -76,6 +83,23 @@ def three_brokers(folder: Path) -> Iterator[KafkaCluster]:
 
 
 @contextmanager
+def brokers_of(folder: Path, count: int) -> Iterator[Sequence[KafkaNode]]:
+    """One broker or three, as long as the block runs.
+
+    Raises:
+        BenchError: they are not installed, or there is no such cluster.
+    """
+    if count == 1:
+        with kafka_broker(folder) as broker:
+            yield [broker]
+    elif count == 3:
+        with three_brokers(folder) as cluster:
+            yield cluster.brokers
+    else:
+        raise BenchError(f"{count} brokers; allowed: 1 or 3")
+
+
+@contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
     """A server, as long as the block runs.
 
@@ -91,40 +115,80 @@ def postgres_server() -> Iterator[PostgresServer]:
         postgres.end()
 
 
+class Platform(Deployment):
+    """The services, with the servers they stand on."""
+
+    brokers: Sequence[KafkaNode]
+    postgres: PostgresServer
+
+    def log_bytes(self, topic: str) -> int:
+        """What each broker's disk holds of a topic, all partitions."""
+        segments = (self.brokers[0].folder / "data").glob(f"{topic}-*/*.log")
+        return sum(segment.stat().st_size for segment in segments)
+
+    def ask_database(self, service: str, question: str) -> int:
+        """The number that a query of a service's database gives."""
+        return int(self.postgres.execute(question, self.databases[service].name))
+
+
 @asynccontextmanager
-async def deployment(folder: Path) -> AsyncIterator[Deployment]:
-    """Five services, a broker and a PostgreSQL server.
+async def deployment(
+    folder: Path, *, brokers: int = 1, processes: Mapping[str, int] | None = None
+) -> AsyncIterator[Platform]:
+    """Every service, on one broker or three and a PostgreSQL server.
+
+    Args:
+        folder: for their files.
+        brokers: 1, or 3 that each hold every record.
+        processes: how many of a service there are, where it is not one.
 
     Raises:
-        BenchError: one of them is not installed.
+        BenchError: a server is not installed, or there is no such cluster.
     """
     files = folder / "deployment"
     files.mkdir()
-    with kafka_broker(folder / "kafka") as broker, postgres_server() as postgres:
-        async with Deployment(
-            files, kafka_bootstrap=broker.bootstrap, make_database=postgres.create_separated_database
-        ) as deployed:
-            yield deployed
-
-
-@asynccontextmanager
-async def two_of_everything(folder: Path) -> AsyncIterator[Deployment]:
-    """Two of every service, three ingest workers, three brokers and a PostgreSQL server.
-
-    Raises:
-        BenchError: one of them is not installed.
-    """
-    files = folder / "deployment"
-    files.mkdir()
-    with three_brokers(folder / "kafka") as cluster, postgres_server() as postgres:
-        async with Deployment(
+    with brokers_of(folder / "kafka", brokers) as nodes, postgres_server() as postgres:
+        platform = Platform(
             files,
-            kafka_bootstrap=cluster.bootstrap,
+            kafka_bootstrap=",".join(node.bootstrap for node in nodes),
             make_database=postgres.create_separated_database,
-            processes={**dict.fromkeys(PACKAGES, 2), "ingest": 3},
-            replication_factor=3,
-        ) as deployed:
-            yield deployed
+            processes=processes,
+            replication_factor=brokers,
+        )
+        platform.brokers, platform.postgres = nodes, postgres
+        async with platform:
+            yield platform
+
+
+@contextmanager
+def gateway_of(folder: Path, deployed: Deployment, relays: Sequence[str] | None = None) -> Iterator[Gateway]:
+    """The deployed gateway before these services, as long as the block runs.
+
+    Args:
+        folder: for its files.
+        deployed: with one or two relays.
+        relays: those that tickets are taken to, all if left out.
+
+    Raises:
+        BenchError: nginx is not installed.
+    """
+    _need("nginx")
+    files = folder / "gateway"
+    files.mkdir()
+    services = {f"{name}.public": deployed.address(name) for name in ("registry", "access-policy", "audit")}
+    there = {_public(name): deployed.address(name) for name in deployed.names("relay")}
+    entered = [_public(name) for name in relays or deployed.names("relay")]
+    gateway = Gateway(files, services | there, entered)
+    try:
+        gateway.start()
+        yield gateway
+    finally:
+        gateway.end()
+
+
+def _public(relay: str) -> str:
+    """Its name in the gateway's configuration."""
+    return f"{relay_id_of(relay)}.public"
 
 
 def _need(server: str) -> None:

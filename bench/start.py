@@ -3,6 +3,7 @@
 import tempfile
 import time
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -10,21 +11,24 @@ import aiokafka
 
 from bench.figures import Result, Target, rounded
 from bench.meter import rss_mib
-from bench.servers import Deployment, deployment
+from bench.servers import Platform, deployment
 from bench.spread import median, span
 from feedgate_contracts.camera.v1.camera_pb2 import SHARING_ON, CameraState, Terms
+from feedgate_kit.bus.cloudevents import headers_for
 from feedgate_kit.bus.record import VERSION_HEADER
+from feedgate_kit.clock import SystemClock
 from feedgate_kit.ids import new_id
 from feedgate_kit.topics import CAMERA_STATE
 
 SERVICES: Final = ("registry", "access-policy", "audit", "ingest", "relay")
+PUBLISHING: Final = ("registry", "access-policy")
 STARTS: Final = 3
 WITHIN_MS: Final = 3_000
 HOUR_S: Final = 3_600
 
 
 async def measure(cameras: int) -> Result:
-    """Each service killed and started again, the others running.
+    """Each service killed and started again, the others running; with an empty camera topic, then a full one.
 
     Raises:
         BenchError: a server is not installed.
@@ -32,51 +36,87 @@ async def measure(cameras: int) -> Result:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="feedgate-bench-")))
         deployed = await stack.enter_async_context(deployment(folder))
-        record_bytes = await _fill(deployed.kafka_bootstrap, cameras)
-        ready_ms = {service: [await _start(deployed, service) for _ in range(STARTS)] for service in SERVICES}
-        relay_mib = rss_mib(deployed.processes["relay"].pid)
-    figures = {
-        f"{service.replace('-', '_')}_ready_ms": rounded(median(samples))
-        for service, samples in ready_ms.items()
-    }
+        empty = {service: await _starts(deployed, service) for service in SERVICES}
+        before = deployed.log_bytes(CAMERA_STATE)
+        await _fill(deployed.kafka_bootstrap, cameras)
+        record_bytes = (deployed.log_bytes(CAMERA_STATE) - before) / max(1, cameras)
+        full = {service: await _starts(deployed, service) for service in SERVICES}
+    figures = {f"{_name(service)}_ready_ms": rounded(median(full[service].ready_ms)) for service in SERVICES}
     return Result(
         bench="start",
         parameters={"cameras": cameras},
-        figures={**figures, "relay_rss_mib": rounded(relay_mib), "record_bytes": record_bytes},
+        figures={
+            **figures,
+            **{
+                f"{_name(service)}_ready_empty_ms": rounded(median(empty[service].ready_ms))
+                for service in SERVICES
+            },
+            **{f"{_name(service)}_rss_mib": rounded(median(full[service].rss_mib)) for service in SERVICES},
+            **{
+                f"{_name(service)}_rss_empty_mib": rounded(median(empty[service].rss_mib))
+                for service in SERVICES
+            },
+            "camera_topic_bytes_per_camera": rounded(record_bytes),
+        },
         measured=(
             "A service's process started, everything else running, until its `/readyz` says yes: Python, imports, "
             "Kafka, PostgreSQL, the whole camera topic read in order and a heartbeat after it. The relay's holds "
-            "0.5 s of margin in which it takes no ticket older than itself. Every record has one authorisation"
+            "0.5 s of margin in which it takes no ticket older than itself. Every record has one authorisation. "
+            "`empty`: the same with no camera at all. Memory is the process's once it has read everything"
         ),
-        spread="; ".join(f"{service} {span(samples)} ms" for service, samples in ready_ms.items()),
+        spread="; ".join(f"{service} {span(full[service].ready_ms)} ms" for service in SERVICES),
         targets={name: Target("≤", WITHIN_MS) for name in figures},
         conditions={"starts_of_each": STARTS},
     )
 
 
-async def _start(deployed: Deployment, service: str) -> float:
-    """Milliseconds until it was ready."""
-    deployed.processes[service].kill()
-    began_s = time.monotonic()
-    deployed.start(service)
-    await deployed.until_ready(service)
-    return (time.monotonic() - began_s) * 1_000
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """Of one service."""
+
+    ready_ms: list[float]
+    rss_mib: list[float]
 
 
-async def _fill(bootstrap: str, cameras: int) -> int:
-    """Records of so many cameras into the state topic, as registry writes them; the bytes of each."""
+def _name(service: str) -> str:
+    return service.replace("-", "_")
+
+
+async def _starts(deployed: Platform, service: str) -> Starts:
+    """Several, one after the other."""
+    starts = Starts([], [])
+    for _ in range(STARTS):
+        deployed.processes[service].kill()
+        began_s = time.monotonic()
+        deployed.start(service)
+        await deployed.until_ready(service)
+        starts.ready_ms.append((time.monotonic() - began_s) * 1_000)
+        if service in PUBLISHING:  # ready before it has read its own topic
+            await deployed.until_publishing(service)
+        starts.rss_mib.append(rss_mib(deployed.processes[service].pid))
+    return starts
+
+
+async def _fill(bootstrap: str, cameras: int) -> None:
+    """Records of so many cameras into the state topic, as registry writes them."""
+    clock = SystemClock()
     now_s = int(time.time())
     producer = aiokafka.AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=20)
-    size = 0
     async with producer:
         for _ in range(cameras):
             state = _camera(now_s)
-            value = state.SerializeToString()
-            size = len(value)
-            await producer.send(
-                CAMERA_STATE, value, key=state.camera_id.encode(), headers=[(VERSION_HEADER, b"1")]
+            headers = headers_for(
+                type=state.DESCRIPTOR.full_name, source="registry", subject=state.camera_id, clock=clock
             )
-    return size
+            await producer.send(
+                CAMERA_STATE,
+                state.SerializeToString(),
+                key=state.camera_id.encode(),
+                headers=[
+                    *((name, value.encode()) for name, value in headers.items()),
+                    (VERSION_HEADER, b"1"),
+                ],
+            )
 
 
 def _camera(now_s: int) -> CameraState:

@@ -3,9 +3,12 @@
 import asyncio
 import base64
 import secrets
+import ssl
 import time
 from collections.abc import Callable
-from typing import Final, cast
+from dataclasses import dataclass
+from typing import Final, Self, cast
+from urllib.parse import urlsplit
 
 from bench.figures import BenchError
 from bench.viewers.frames import CLOSE, PING, Frame, FrameReader, pong
@@ -15,6 +18,7 @@ _RECEIVED: Final = bytearray(RECEIVE_BYTES)
 _VIEW: Final = memoryview(_RECEIVED)
 """Shared by all connections: the loop fills it and hands it over before it looks at the next socket."""
 
+READ_AHEAD_BYTES: Final = 4096
 CONNECT_TIMEOUT_S: Final = 20.0
 PROTOCOL: Final = "feedgate.v1"
 _SWITCHED: Final = b"HTTP/1.1 101 "
@@ -22,11 +26,27 @@ _SWITCHED: Final = b"HTTP/1.1 101 "
 OnFrame = Callable[[Frame, int], None]
 
 
-def upgrade_request(host: str, port: int, path: str, credential: str) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where viewers come in."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+
+    @classmethod
+    def of(cls, origin: str, ca_file: str | None = None) -> Self:
+        """At an origin, whose certificate `ca_file` vouches for if it is `https`."""
+        at = urlsplit(origin)
+        tls = ssl.create_default_context(cafile=ca_file) if at.scheme == "https" else None
+        return cls(at.hostname or "", at.port or 443, tls)
+
+
+def upgrade_request(door: Door, path: str, credential: str) -> bytes:
     """The opening handshake of RFC 6455 §4.1, with the credential where the relay wants it."""
     key = base64.b64encode(secrets.token_bytes(16)).decode()
     return (
-        f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {door.host}:{door.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
         f"Sec-WebSocket-Protocol: {PROTOCOL}, {credential}\r\n\r\n"
     ).encode()
@@ -99,11 +119,14 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.close()
             return
         if self._pause_at_upgrade:
+            if self._transport.get_extra_info("ssl_object") is not None:
+                # What TLS reads ahead of a reader that stands still would count as drained.
+                self._transport.set_read_buffer_limits(high=READ_AHEAD_BYTES)  # type: ignore[attr-defined]  # of TLS alone
             self._transport.pause_reading()
         self.upgraded.set_result(None)
 
 
-async def connect(host: str, port: int, connection: Connection) -> None:
+async def connect(door: Door, connection: Connection) -> None:
     """Return when the server has taken the handshake.
 
     Raises:
@@ -111,7 +134,9 @@ async def connect(host: str, port: int, connection: Connection) -> None:
     """
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            await asyncio.get_running_loop().create_connection(lambda: connection, host, port)
+            await asyncio.get_running_loop().create_connection(
+                lambda: connection, door.host, door.port, ssl=door.tls
+            )
             await connection.upgraded
     except TimeoutError:
         raise BenchError(f"a viewer was not let in within {CONNECT_TIMEOUT_S:g} s") from None

@@ -3,8 +3,10 @@
 import asyncio
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any, Final
 
+from bench.viewers.connection import Door
 from bench.viewers.viewer import Viewer
 
 AT_ONCE: Final = 20
@@ -20,26 +22,31 @@ class Crowd:
         self.stalled: list[Viewer] = []
 
     async def open(
-        self, host: str, port: int, tickets: Sequence[dict[str, Any]], stalled: Sequence[dict[str, Any]]
+        self,
+        origins: Sequence[str],
+        tickets: Sequence[dict[str, Any]],
+        stalled: Sequence[dict[str, Any]],
+        ca_file: str | None,
     ) -> None:
         """Let every ticket open a view.
 
         Args:
-            host: of the relay.
-            port: its public one.
+            origins: viewers are dealt out over them.
             tickets: of viewers that read.
             stalled: of viewers that never read their media socket.
+            ca_file: vouches for origins that speak TLS.
         """
+        doors = cycle([Door.of(origin, ca_file) for origin in origins])
         self.readers = [Viewer() for _ in tickets]
         self.stalled = [Viewer(reads=False) for _ in stalled]
         room = asyncio.Semaphore(AT_ONCE)
 
-        async def let_in(viewer: Viewer, ticket: dict[str, Any]) -> None:
+        async def let_in(viewer: Viewer, ticket: dict[str, Any], door: Door) -> None:
             async with room:
-                await viewer.open(host, port, ticket)
+                await viewer.open(door, ticket)
 
         everybody = zip([*self.stalled, *self.readers], [*stalled, *tickets], strict=True)
-        await asyncio.gather(*(let_in(viewer, ticket) for viewer, ticket in everybody))
+        await asyncio.gather(*(let_in(viewer, ticket, next(doors)) for viewer, ticket in everybody))
 
     def fewest_pictures(self) -> int:
         """What the viewer with the fewest pictures has."""

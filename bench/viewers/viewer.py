@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bench.figures import BenchError
-from bench.viewers.connection import Connection, connect, upgrade_request
+from bench.viewers.connection import Connection, Door, connect, upgrade_request
 from bench.viewers.frames import BINARY, TEXT, Frame
 from feedgate_client.pictures import HEADER, KIND_FRAGMENT
 
@@ -52,25 +52,25 @@ class Viewer:
         """Those it has, and the one whose beginning it has."""
         return len(self.sequences) + self._media.frames.is_within_frame
 
-    async def open(self, host: str, port: int, ticket: dict[str, Any]) -> None:
+    async def open(self, door: Door, ticket: dict[str, Any]) -> None:
         """Open both sockets.
 
         Raises:
             BenchError: the relay did not let it in.
         """
-        request = upgrade_request(host, port, ticket["notices_url"], f"ticket.{ticket['ticket']}")
+        request = upgrade_request(door, ticket["notices_url"], f"ticket.{ticket['ticket']}")
         self._notices = Connection(request, keep=WHOLE, on_frame=self._take_notice)
-        await connect(host, port, self._notices)
+        await connect(door, self._notices)
         try:
             async with asyncio.timeout(HELLO_TIMEOUT_S):
                 hello = await self._hello
         except TimeoutError:
             raise BenchError("a viewer was not greeted") from None
-        request = upgrade_request(host, port, hello["media_path"], f"media.{hello['media_secret']}")
+        request = upgrade_request(door, hello["media_path"], f"media.{hello['media_secret']}")
         self._media = Connection(
             request, keep=HEADER.size, on_frame=self._take_picture, pause_at_upgrade=not self._reads
         )
-        await connect(host, port, self._media)
+        await connect(door, self._media)
 
     async def drain(self, within_s: float) -> None:
         """Read what a viewer that did not read can still have."""

@@ -19,7 +19,7 @@ want() { installed "$1" || wanted+=("$1"); }
 
 if ! on_path apt-get; then
     echo "not Debian: install PostgreSQL, Chromium with DejaVu fonts, GStreamer 1.22 with its RTSP server and" >&2
-    echo "Python bindings, ffmpeg, libfaketime, kcat, Prometheus 2.42 with Alertmanager, a JDK 17 and Maven yourself;" >&2
+    echo "Python bindings, ffmpeg, libfaketime, kcat, nginx, Prometheus 2.42 with Alertmanager, a JDK 17 and Maven yourself;" >&2
     echo "the tests find them on PATH" >&2
     on_path mvn || exit 1
 else
@@ -39,6 +39,7 @@ else
     done
     on_path javac || want default-jdk-headless
     want kcat
+    on_path nginx || want nginx
     # An engine for `make compose-test`; it is started there, never here.
     for program in docker.io docker-compose iptables debootstrap; do want "$program"; done
     { kafka_is_complete && keycloak_is_complete; } || on_path mvn || want maven

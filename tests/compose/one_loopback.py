@@ -10,8 +10,7 @@ What is, and why:
 - what no Debian package holds is left out.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Final
 
@@ -78,21 +77,6 @@ def addresses_of(services: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
                 if "$" not in alias:
                     found.setdefault(alias, f"127.0.{index}.{number}")
     return found
-
-
-def gateway_addresses(text: str, addresses: Mapping[str, str], relays: Sequence[str]) -> str:
-    """The gateway's `addresses.conf` with addresses instead of names, for want of a DNS server.
-
-    Args:
-        text: the file.
-        addresses: of every name.
-        relays: the names that `relay.public` stands for.
-    """
-    text = re.sub(r"^resolver .*$", "", text, flags=re.MULTILINE)
-    servers = " ".join(f"server {addresses[relay]}:8080;" for relay in relays)
-    text = text.replace("relay.public:8080", "relays")
-    text = re.sub(r"([\w.-]+\.public):", lambda name: f"{addresses.get(name[1], '127.0.0.1')}:", text)
-    return f"{text}\nupstream relays {{ {servers} }}\n"
 
 
 def _image(image: str) -> str:

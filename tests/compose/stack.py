@@ -10,7 +10,8 @@ from typing import Any, Final
 import yaml
 
 from tests.compose.engine import BASE, JAVA, Engine, EngineError
-from tests.compose.one_loopback import LEFT_OUT, NET, addresses_of, gateway_addresses, one_loopback
+from tests.compose.one_loopback import LEFT_OUT, NET, addresses_of, one_loopback
+from tests.servers.gateway import gateway_addresses
 from tests.servers.machine import KAFKA_JARS, REPOSITORY, keycloak_distribution
 
 STAND_INS: Final = Path(__file__).parent / "stand_ins"
@@ -40,7 +41,7 @@ class Stack:
         (folder / "addresses.conf").write_text(
             gateway_addresses(
                 (REPOSITORY / "deploy/gateway/addresses.conf").read_text(encoding="utf-8"),
-                addresses,
+                {name: f"{address}:8080" for name, address in addresses.items()},
                 [f"{relay}.public" for relay in self.relays],
             ),
             encoding="utf-8",

@@ -16,7 +16,8 @@ from feedgate_ingest.settings import IngestSettings
 from feedgate_kit.settings import SECRETS_DIR_VARIABLE, ServiceSettings
 from feedgate_registry.settings import RegistrySettings
 from feedgate_relay.settings import RelaySettings
-from tests.compose.one_loopback import STAND_INS, addresses_of, gateway_addresses, one_loopback
+from tests.compose.one_loopback import STAND_INS, addresses_of, one_loopback
+from tests.servers.gateway import gateway_addresses
 from tests.servers.machine import REPOSITORY
 
 COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -154,7 +155,8 @@ def test_on_one_loopback_nothing_but_the_network_changes() -> None:
         STAND_INS.values()
     )
     text = (REPOSITORY / "deploy/gateway/addresses.conf").read_text(encoding="utf-8")
-    addresses = gateway_addresses(text, addresses_of(SERVICES), ["relay-1.public", "relay-2.public"])
+    at = {name: f"{address}:8080" for name, address in addresses_of(SERVICES).items()}
+    addresses = gateway_addresses(text, at, ["relay-1.public", "relay-2.public"])
     assert ".public:" not in addresses
     assert "resolver" not in addresses
 

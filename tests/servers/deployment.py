@@ -110,6 +110,10 @@ class Deployment:
         """A process's public origin."""
         return f"http://127.0.0.1:{self.ports[name][0]}"
 
+    def address(self, name: str) -> str:
+        """The same as `host:port`."""
+        return self.origin(name).removeprefix("http://")
+
     def internal(self, name: str) -> str:
         """A process's internal origin."""
         return f"http://127.0.0.1:{self.ports[name][1]}"
@@ -418,7 +422,7 @@ class Deployment:
                 **self._identity("ingest"),
             },
             "relay": {
-                "RELAY_ID": name.replace(" ", "-"),
+                "RELAY_ID": relay_id_of(name),
                 "ACCESS_POLICY_INTERNAL_URL": self._balancers["access-policy"].origin,
                 **self._identity("relay"),
             },
@@ -444,6 +448,11 @@ class Deployment:
 
 def names_of(service: str, count: int) -> list[str]:
     return [service, *(f"{service}-{number}" for number in range(2, count + 1))]
+
+
+def relay_id_of(name: str) -> str:
+    """A relay's name to others; of the first ones as the deployed gateway knows them."""
+    return "relay-1" if name == "relay" else name.replace(" ", "-")
 
 
 class _ByFirstSegment(httpx.AsyncBaseTransport):

@@ -106,6 +106,11 @@ def missing_faketime() -> str | None:
     return None if faketime_library() else "no libfaketime"
 
 
+def missing_nginx() -> str | None:
+    programs = ("nginx", "unshare")
+    return next((f"no `{program}`" for program in programs if shutil.which(program) is None), None)
+
+
 def missing_docker() -> str | None:
     """An engine of the tests' own, and a base for images: both need root."""
     if os.geteuid() != 0:
@@ -127,6 +132,7 @@ NEEDS: Mapping[str, Callable[[], str | None]] = {
     "kcat": missing_kcat,
     "faketime": missing_faketime,
     "prometheus": missing_prometheus,
+    "nginx": missing_nginx,
     "docker": missing_docker,
 }
 """Each need and the question that answers what is missing, or None when nothing is."""
