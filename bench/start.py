@@ -10,7 +10,7 @@ from typing import Final
 import aiokafka
 
 from bench.figures import Result, Target, rounded
-from bench.meter import rss_mib
+from bench.meter import Reading, rss_mib
 from bench.servers import Platform, deployment
 from bench.spread import median, span
 from feedgate_contracts.camera.v1.camera_pb2 import SHARING_ON, CameraState, Terms
@@ -66,7 +66,11 @@ async def measure(cameras: int) -> Result:
         ),
         spread="; ".join(f"{service} {span(full[service].ready_ms)} ms" for service in SERVICES),
         targets={name: Target("≤", WITHIN_MS) for name in figures},
-        conditions={"starts_of_each": STARTS},
+        conditions={
+            "starts_of_each": STARTS,
+            "own_cpu_ms": {service: rounded(median(full[service].cpu_ms)) for service in SERVICES},
+            "own_cpu_empty_ms": {service: rounded(median(empty[service].cpu_ms)) for service in SERVICES},
+        },
     )
 
 
@@ -75,6 +79,8 @@ class Starts:
     """Of one service."""
 
     ready_ms: list[float]
+    cpu_ms: list[float]
+    """Of the process until then: what a busy machine does not change."""
     rss_mib: list[float]
 
 
@@ -84,13 +90,14 @@ def _name(service: str) -> str:
 
 async def _starts(deployed: Platform, service: str) -> Starts:
     """Several, one after the other."""
-    starts = Starts([], [])
+    starts = Starts([], [], [])
     for _ in range(STARTS):
         deployed.processes[service].kill()
         began_s = time.monotonic()
         deployed.start(service)
         await deployed.until_ready(service)
         starts.ready_ms.append((time.monotonic() - began_s) * 1_000)
+        starts.cpu_ms.append(Reading.of(deployed.processes[service].pid).cpu_s * 1_000)
         if service in PUBLISHING:  # ready before it has read its own topic
             await deployed.until_publishing(service)
         starts.rss_mib.append(rss_mib(deployed.processes[service].pid))

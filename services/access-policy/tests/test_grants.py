@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from feedgate_access_policy.adapters.grants import MOST_IN_A_QUERY
 from feedgate_access_policy.app import assemble
+from feedgate_access_policy.grant_desk import GrantDesk, Reviewed
 from feedgate_access_policy.ports import AccessPolicyPorts
 from feedgate_access_policy.settings import AccessPolicySettings
 from feedgate_access_policy.ticket import TicketKeys
@@ -229,6 +231,28 @@ async def test_every_agencys_grant_of_the_camera_is_closed_and_no_other_cameras(
     await stand.review()
     for grant_id, versions in ((mine["id"], 2), (theirs["id"], 2), (other, 1)):
         assert len(await stand.states(grant_id)) == versions
+
+
+@pytest.mark.parametrize("others", [3, MOST_IN_A_QUERY])
+async def test_of_the_cameras_that_changed_only_those_with_open_grants_are_looked_at(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    camera, grant_id = await granted(stand)
+    await granted(stand)  # of a camera that did not change
+    reviewed: list[str] = []
+    review = GrantDesk.review
+
+    async def noted(desk: GrantDesk, camera_id: str) -> Reviewed:
+        reviewed.append(camera_id)
+        return await review(desk, camera_id)
+
+    monkeypatch.setattr(GrantDesk, "review", noted)
+    withdraw(camera)
+    await stand.says(camera)
+    stand.parts.reviews.ask_for([new_id() for _ in range(others)])
+    await stand.review()
+    assert reviewed == [camera.camera_id]
+    assert (await stand.grant(grant_id))["phase"] == "closed"
 
 
 async def test_state_decision_and_audit_record_of_a_closing_are_one_transaction(

@@ -1,6 +1,6 @@
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -230,8 +230,8 @@ async def test_a_review_that_failed_is_made_up_for_at_the_next_start() -> None:
             self.reviewed: list[str] = []
             self.failures = 1
 
-        async def cameras_to_review(self) -> set[str]:
-            return {"camera-1"}
+        async def cameras_to_review(self, among: Collection[str] | None = None) -> Collection[str]:
+            return {"camera-1"} if among is None else among
 
         async def review(self, camera_id: str) -> Reviewed:
             if self.failures:

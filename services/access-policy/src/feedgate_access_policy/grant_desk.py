@@ -1,6 +1,6 @@
 """Grants in use: tickets, early ends, and closing what would now be refused."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -175,10 +175,6 @@ class GrantDesk:
         """
         if self.point.cameras.get(camera_id) is None:
             return Reviewed()
-        async with self.database.read() as connection:
-            # Most cameras that change have no grant: no lock is taken and no publisher woken for them.
-            if not await grants.has_open(connection, camera_id):
-                return Reviewed()
         is_early = False
         changed: list[Grant] = []
         answers: list[Answer] = []
@@ -226,10 +222,14 @@ class GrantDesk:
             self.metrics.grants_open.set(await grants.count_open(connection))
             self.metrics.requests_pending.set(await requests.count_pending(connection))
 
-    async def cameras_to_review(self) -> set[str]:
-        """Every camera that has an open grant."""
+    async def cameras_to_review(self, among: Collection[str] | None = None) -> set[str]:
+        """The cameras that have an open grant: of some, or all.
+
+        Most that change have none, and at a start every camera there is counts as changed: no question for
+        each, no lock and no publisher woken.
+        """
         async with self.database.read() as connection:
-            return await grants.cameras_with_open_grants(connection)
+            return await grants.cameras_with_open_grants(connection, among)
 
     def _hold(self, grant: Grant, request: FiledRequest, now_us: int) -> Answer:
         return self.point.ask(

@@ -49,13 +49,14 @@ class Reviews:
         """Review everything that waits now."""
         while self._waiting:
             # Taken out first: a change that arrives meanwhile puts it in again.
-            camera_id = self._waiting.pop()
-            reviewed = await desk.review(camera_id)
-            if reviewed.is_early:
-                self._early.add(camera_id)
-            for grant in reviewed.changed:
-                with about_grant(grant.grant_id):
-                    logger.info("grant changed", version=grant.version, closed_reason=grant.closed_reason)
+            waiting, self._waiting = self._waiting, set()
+            for camera_id in await desk.cameras_to_review(waiting):
+                reviewed = await desk.review(camera_id)
+                if reviewed.is_early:
+                    self._early.add(camera_id)
+                for grant in reviewed.changed:
+                    with about_grant(grant.grant_id):
+                        logger.info("grant changed", version=grant.version, closed_reason=grant.closed_reason)
 
 
 class Upkeep:

@@ -1,7 +1,7 @@
 """What every connection to Kafka shares: who we are, errors in the bus's words, and where a log ends."""
 
 import asyncio
-from collections.abc import Collection, Coroutine, Iterator, Mapping
+from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -113,11 +113,34 @@ async def to_its_end(closing: Coroutine[Any, Any, None], patience_s: float) -> N
         _log.warning("client did not stop cleanly", error=repr(error))
 
 
+class FetchedHeaders(Mapping[str, str]):
+    """Headers as they came, each made text when it is asked for: of a state record's eight two are."""
+
+    __slots__ = ("_fetched",)
+
+    def __init__(self, fetched: Sequence[tuple[str, bytes]]) -> None:
+        self._fetched = fetched
+
+    def __getitem__(self, name: str) -> str:
+        for each, value in reversed(self._fetched):  # of two of one name the later counts
+            if each == name:
+                return value.decode(errors="replace")
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({name: None for name, _ in self._fetched})
+
+    def __len__(self) -> int:
+        return len({name for name, _ in self._fetched})
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
 def record_of(fetched: ConsumerRecord) -> Record:
     """What Kafka gave us; a producer we do not know may have left the key out."""
-    headers = {name: value.decode(errors="replace") for name, value in fetched.headers}
-    key = (fetched.key or b"").decode(errors="replace")
-    return Record(key, fetched.value or b"", headers or NO_HEADERS)
+    headers = FetchedHeaders(fetched.headers) if fetched.headers else NO_HEADERS
+    return Record((fetched.key or b"").decode(errors="replace"), fetched.value or b"", headers)
 
 
 def headers_of(record: Record) -> list[tuple[str, bytes]]:

@@ -1,8 +1,8 @@
 """Grants as rows. Every function works in the caller's transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from feedgate_access_policy.grant import Grant
 from feedgate_access_policy.tables import GRANTS
 
+MOST_IN_A_QUERY: Final = 1_000
+"""Ids to ask for by name; of more, all that are open are fewer to fetch."""
 _OPEN = GRANTS.c.closed_reason == ""
 
 
@@ -86,12 +88,6 @@ async def open_of_camera(connection: AsyncConnection, camera_id: str) -> Sequenc
     return [_from_row(row) for row in (await connection.execute(query)).mappings()]
 
 
-async def has_open(connection: AsyncConnection, camera_id: str) -> bool:
-    """Whether any agency's grant of a camera is open; takes no lock."""
-    query = select(GRANTS.c.grant_id).where(GRANTS.c.camera_id == camera_id, _OPEN).limit(1)
-    return (await connection.execute(query)).first() is not None
-
-
 async def overdue(connection: AsyncConnection, now_us: int, limit: int) -> Sequence[Grant]:
     """Open grants whose time is over, locked in one order."""
     query = (
@@ -112,8 +108,15 @@ async def next_end_us(connection: AsyncConnection) -> int | None:
     return end_us
 
 
-async def cameras_with_open_grants(connection: AsyncConnection) -> set[str]:
-    return set((await connection.execute(select(GRANTS.c.camera_id).where(_OPEN).distinct())).scalars())
+async def cameras_with_open_grants(
+    connection: AsyncConnection, among: Collection[str] | None = None
+) -> set[str]:
+    """Of some cameras, or all; takes no lock."""
+    query = select(GRANTS.c.camera_id).where(_OPEN).distinct()
+    if among is not None and len(among) <= MOST_IN_A_QUERY:
+        query = query.where(GRANTS.c.camera_id.in_(among))
+    found = set((await connection.execute(query)).scalars())
+    return found if among is None else found.intersection(among)
 
 
 async def cameras_shown_to(connection: AsyncConnection, agency: str, now_us: int) -> set[str]:
