@@ -59,6 +59,17 @@ async def test_caught_up_means_up_to_an_end_fetched_after_the_call(bus: Bus, bac
     assert await soon(reader.read_to_end()) == []
 
 
+async def test_a_long_log_can_be_read_in_pieces_to_the_same_end(bus: Bus, back: Back) -> None:
+    log = bus.state_log(back.state)
+    reader = await log.open_reader()
+    for start in (0, 40):
+        for number in range(start, start + 40):
+            await log.append(record("camera", number))
+        seen = [number async for batch in reader.to_end() for number in numbers(batch)]
+        assert seen == list(range(start, start + 40))
+    assert [number async for batch in reader.to_end() for number in numbers(batch)] == []
+
+
 async def test_caught_up_and_reading_on_share_one_place(bus: Bus, back: Back) -> None:
     log = bus.state_log(back.state)
     reader = await log.open_reader()

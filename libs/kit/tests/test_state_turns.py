@@ -60,6 +60,9 @@ class ListedReader:
         self.position = len(self.log.records)
         return new
 
+    async def to_end(self) -> AsyncIterator[Sequence[Record]]:
+        yield await self.read_to_end()
+
     async def close(self) -> None:
         pass
 

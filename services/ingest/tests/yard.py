@@ -1,7 +1,7 @@
 """A worker with a scripted camera and a clock that the test moves; the bus is the embedded one, in memory."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
@@ -118,6 +118,9 @@ class States:
 
     async def read_to_end(self) -> Sequence[Record]:
         return list(self.records)
+
+    async def to_end(self) -> AsyncIterator[Sequence[Record]]:
+        yield list(self.records)
 
     async def close(self) -> None:
         pass

@@ -6,7 +6,7 @@ that lies before it and for nothing else.
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -168,12 +168,18 @@ async def follow_state(
     """
     reader = await log.open_reader()
     try:
-        batch = await reader.read_to_end()
+        changed: set[str] = set()
+        async for batch in reader.to_end():
+            changed |= _applied(copy, batch)
         while True:
-            changed = {key for record in batch if (key := copy.apply(record)) is not None}
             on_change(changed)
             if caught_up is not None:
                 caught_up.set()
-            batch = await reader.read()
+            changed = _applied(copy, await reader.read())
     finally:
         await reader.close()
+
+
+def _applied(copy: StateCopy[T], batch: Sequence[Record]) -> set[str]:
+    """The keys that it changed."""
+    return {key for record in batch if (key := copy.apply(record)) is not None}

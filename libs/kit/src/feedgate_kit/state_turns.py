@@ -99,14 +99,18 @@ class StateTurns:
     async def _read_back(self) -> None:
         if self.reader is None:
             self.reader = await self.log.open_reader()
-        for record in await self.reader.read_to_end():
-            if record.key == HEARTBEAT_KEY:
-                continue
-            version = record.headers.get(VERSION_HEADER, "")
-            # A record that is not ours to read counts as older than everything.
-            self.last_in_log[record.key] = int(version) if version.isdigit() else 0
-            if self.suspects is not None:
-                self.suspects.add(record.key)
+        async for batch in self.reader.to_end():
+            for record in batch:
+                self._note(record)
+
+    def _note(self, record: Record) -> None:
+        if record.key == HEARTBEAT_KEY:
+            return
+        version = record.headers.get(VERSION_HEADER, "")
+        # A record that is not ours to read counts as older than everything.
+        self.last_in_log[record.key] = int(version) if version.isdigit() else 0
+        if self.suspects is not None:
+            self.suspects.add(record.key)
 
     async def _stale_rows(self) -> Sequence[Any]:
         """The newest row of every suspect key whose last record in the log is older."""

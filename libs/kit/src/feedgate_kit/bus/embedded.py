@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -119,6 +119,9 @@ class EmbeddedStateReader:
             self._unread += [record for _, record in await self._cursor.read()]
         self._cursor.check_open()
         return self._take()
+
+    async def to_end(self) -> AsyncIterator[Sequence[Record]]:
+        yield await self.read_to_end()
 
     async def close(self) -> None:
         self._cursor.close()

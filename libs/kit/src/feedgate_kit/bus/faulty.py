@@ -10,7 +10,7 @@ weather get a wrapper each around one shared bus.
 import asyncio
 import random
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -196,6 +196,9 @@ class FaultyStateReader:
         await self._passage.lane.ask(f"reading `{self._topic}` to its end")
         self._passage.waiting.extend(await self._inner.read_to_end())
         return await self._passage.all(f"reading `{self._topic}` to its end")
+
+    async def to_end(self) -> AsyncIterator[Sequence[Record]]:
+        yield await self.read_to_end()
 
     async def close(self) -> None:
         await self._passage.close()

@@ -1,7 +1,7 @@
 """State topics in Kafka: one partition, read from its first record on."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from aiokafka import TopicPartition
 
@@ -85,20 +85,37 @@ class KafkaStateReader:
         return self._take()
 
     async def read_to_end(self) -> Sequence[Record]:
+        async for _ in self._steps_to_end():
+            pass
+        return self._take()
+
+    async def to_end(self) -> AsyncIterator[Sequence[Record]]:
+        async for _ in self._steps_to_end():
+            yield self._take()
+        if self._unread:
+            yield self._take()
+
+    async def close(self) -> None:
+        await self._poller.close()
+
+    async def _steps_to_end(self) -> AsyncIterator[None]:
         """As the port says. Compaction leaves gaps in the offsets; the position moves over them."""
         end = (await self._edges.ends([self._partition]))[self._partition]
         with bus_errors(f"reading `{self._partition.topic}` to its end"):
             reached = await self._position()
-            while reached < end:
-                async with asyncio.timeout(self._settings.request_timeout_s):
-                    before = reached
-                    while reached == before:
-                        await self._fetch()
-                        reached = await self._position()
-        return self._take()
+        while reached < end:
+            reached = await self._advance(reached)
+            yield
 
-    async def close(self) -> None:
-        await self._poller.close()
+    async def _advance(self, before: int) -> int:
+        """Fetch until more is there; the position then."""
+        with bus_errors(f"reading `{self._partition.topic}` to its end"):
+            async with asyncio.timeout(self._settings.request_timeout_s):
+                reached = before
+                while reached == before:
+                    await self._fetch()
+                    reached = await self._position()
+        return reached
 
     async def _fetch(self) -> None:
         fetched = await self._poller.poll()

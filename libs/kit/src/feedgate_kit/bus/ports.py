@@ -40,6 +40,10 @@ class StateReader(Protocol):
         """
         ...
 
+    def to_end(self) -> AsyncIterator[Sequence[Record]]:
+        """The same in pieces, perhaps none: a long log's reader need not hold all of it at once."""
+        ...
+
     async def close(self) -> None:
         """Stop reading. A read under way, and any later one, raises `ClosedError`."""
         ...
