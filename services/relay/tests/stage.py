@@ -91,6 +91,7 @@ class RecordedConnection:
         self.on_lost: Callable[[], None] = _nothing
         self.written: list[tuple[int, bytes]] = []
         self.ended: tuple[int, str, float] | None = None
+        self.on_end: Callable[[], None] = lambda: None
 
     def write(self, frame: bytes) -> None:
         if self.ended is None and not self.lost:
@@ -100,6 +101,7 @@ class RecordedConnection:
         if self.ended is None:
             self.ended = (code, reason, within_s)
             self.can_write = False
+            self.on_end()
 
     def block(self) -> None:
         self.can_write = False

@@ -191,6 +191,8 @@ async def test_all_views_that_end_together_are_told_before_any_is_put_away(stage
         told.append((sum(ends), len(stage.views)))
 
     stage.views.on_change = note
+    for watching in several:
+        watching.media.on_end = note
     match ending:
         case "withdrawn":
             await stage.withdraw()

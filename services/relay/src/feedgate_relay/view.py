@@ -266,11 +266,10 @@ class View:
         self._ended_s = self._clock.monotonic_s()
         self.end_reason = reason
         self.delivery.window = shut_window(Shut(code, reason))
-        # What the kernel has not taken yet would be shown after the notice: it is cut off in its middle.
-        drain_s = 0.0 if self.delivery.blocked else ABORT_AFTER_S
+        if self._media is not None and self.delivery.blocked:
+            # What the kernel has not taken yet would be shown after the notice: it is cut off in its middle.
+            self._media.end(close_code(reason), reason, 0.0)
         self.delivery.cease()
-        if self._media is not None:
-            self._media.end(close_code(reason), reason, drain_s)
         self._notices.tell(code, reason, sentence(reason))
         self._darkness.expect(code)
         if code != NOTICE_CODE_STOPPED or self._media is None:
@@ -278,6 +277,11 @@ class View:
         self._on_ended(self)
         if self._media is None:
             self._finish()
+
+    def hang_up(self) -> None:
+        """After the end: say goodbye on the media socket, whose last picture the kernel has taken."""
+        if self._media is not None:
+            self._media.end(close_code(self.end_reason), self.end_reason, ABORT_AFTER_S)
 
     def close_when_due(self) -> bool:
         """After the end: close the notices socket once the page has had its time for `dark`.

@@ -304,7 +304,10 @@ class Views:
 
     @contextmanager
     def _told_first(self) -> Iterator[None]:
-        """Views that end in here are put away when all of them have been told: no notice waits for counting."""
+        """Views that end in here are put away when all of them have been told.
+
+        No notice waits for counting, nor for another viewer's goodbye.
+        """
         self._telling = True
         try:
             yield
@@ -326,6 +329,7 @@ class Views:
             self.on_change()
 
     def _put_away(self, view: View) -> None:
+        view.hang_up()
         del self._views[view.view_id]
         for index, key in ((self._by_camera, view.ticket.camera_id), (self._by_grant, view.ticket.grant_id)):
             del index[key][view.view_id]
