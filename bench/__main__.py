@@ -19,6 +19,9 @@ import bench.screen
 import bench.start
 import bench.withdrawal
 from bench import programme
+from bench.capacity import Assumed, ConstantMissingError
+from bench.capacity_page import FILE as CAPACITY_FILE
+from bench.capacity_page import capacity_page, own_numbers
 from bench.figures import BenchError, Result, Unmeasured
 from bench.machine import commit, load_before, this_machine
 from bench.report import show
@@ -131,9 +134,32 @@ def rows(shares: Annotated[int, typer.Option(min=10, max=10_000)] = 200, json: J
     _run(bench.rows.measure(shares), json)
 
 
+@app.command()
+def capacity(
+    cameras: Annotated[int | None, typer.Option(min=1, help="Registered; left out: write the page.")] = None,
+    watched_share: Annotated[float, typer.Option(min=0, max=1, help="Of them, looked at at once.")] = 0.01,
+    viewers_per_camera: Annotated[float, typer.Option(min=1)] = 2,
+) -> None:
+    """What to order for so many cameras; without a number, write docs/ref/capacity.md. Measures nothing."""
+    try:
+        if cameras is None:
+            _write_capacity()
+            return
+        asked = Assumed(cameras, watched_share, viewers_per_camera)
+        for name, value in own_numbers(FILE.read_text(encoding="utf-8"), asked).items():
+            print(f"{name:<62} {value}")
+    except ConstantMissingError as error:
+        sys.stderr.write(f"{error}\n")
+        raise typer.Exit(1) from None
+
+
+def _write_capacity() -> None:
+    CAPACITY_FILE.write_text(capacity_page(FILE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 @app.command(name="all")
 def everything(json: Json = False) -> None:
-    """Run all with the parameters their targets are stated for, and write bench/RESULTS.md."""
+    """Run all with the parameters their targets are stated for; write bench/RESULTS.md and the capacity page."""
     began, load_at_start = datetime.now(UTC), load_before()
     results = []
     for result in programme.run_all():
@@ -152,7 +178,9 @@ def everything(json: Json = False) -> None:
         kept=kept_notes(earlier),
     )
     FILE.write_text(page, encoding="utf-8")
-    raise typer.Exit(any(isinstance(result, Unmeasured) for result in results))
+    if any(isinstance(result, Unmeasured) for result in results):
+        raise typer.Exit(1)
+    _write_capacity()
 
 
 def _run(measuring: Coroutine[Any, Any, Result], as_json: bool) -> None:

@@ -78,8 +78,8 @@ async def measure(shares: int) -> Result:
         },
         measured=(
             "Growth of each database, indexes included, and of the grant topic: a camera with one authorisation, an "
-            "incident, a request for it, its approval, the grant and one ticket, through the real APIs; audit's once it "
-            "has collected all"
+            "incident, a request for it, its approval, the grant and one ticket, through the real APIs; audit's once "
+            "it has collected all"
         ),
         spread=f"one run of {shares}, {records} audit records; PostgreSQL grows by pages of 8 KiB",
     )
