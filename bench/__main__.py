@@ -25,7 +25,7 @@ from bench.capacity_page import capacity_page, own_numbers
 from bench.figures import BenchError, Result, Unmeasured
 from bench.machine import commit, load_before, this_machine
 from bench.report import show
-from bench.results import FILE, kept_notes, results_page
+from bench.results import FILE, results_page
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -158,11 +158,17 @@ def _write_capacity() -> None:
 
 
 @app.command(name="all")
-def everything(json: Json = False) -> None:
+def everything(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Those whose command begins so; what the others left stays."),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Run all with the parameters their targets are stated for; write bench/RESULTS.md and the capacity page."""
     began, load_at_start = datetime.now(UTC), load_before()
     results = []
-    for result in programme.run_all():
+    for result in programme.run_all(only):
         results.append(result)
         if isinstance(result, Unmeasured):
             sys.stderr.write(f"{result.name} not measured: {result.why}\n")
@@ -175,7 +181,7 @@ def everything(json: Json = False) -> None:
         commit=commit(),
         began=began,
         loads=(load_at_start, load_before()),
-        kept=kept_notes(earlier),
+        earlier=earlier,
     )
     FILE.write_text(page, encoding="utf-8")
     if any(isinstance(result, Unmeasured) for result in results):

@@ -31,7 +31,7 @@ from feedgate_relay.usage import USAGE_EVERY_S
 
 FILE: Final = REPOSITORY / "docs" / "ref" / "capacity.md"
 TEMPLATE: Final = Path(__file__).with_name("capacity.template.md")
-_SAID_OF_RUN: Final = re.compile(r"^- (?:machine|commit|date|load average).*$", re.MULTILINE)
+_SAID_OF_RUN: Final = re.compile(r"^- (?:machine|last run).*$", re.MULTILINE)
 
 Say = Callable[[Assumed, Needs], str]
 

@@ -74,6 +74,7 @@ class Unmeasured:
     """A bench that could not be run to its end."""
 
     name: str
+    """Its command."""
     why: str
 
 

@@ -1,7 +1,7 @@
 """What `make bench` runs, with the parameters the targets are stated for."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from typing import Any
 
 import httpx
@@ -30,6 +30,8 @@ STATE_TOPIC_CAMERAS = 100_000
 SCALE_TRIALS = 3
 LOAD_PAIRS = 5
 SHARES = 200
+WITHDRAWAL = f"--viewers 200 --trials {WITHDRAWAL_TRIALS}"
+INGEST = f"--cameras 20 --seconds {SECONDS} --adapter pyav"
 
 
 def run(measuring: Coroutine[Any, Any, Result]) -> Result:
@@ -53,24 +55,32 @@ async def withdrawal(shape: Shape) -> Result:
     return await bench.withdrawal.measure(200, WITHDRAWAL_TRIALS, shape)
 
 
-def run_all() -> Iterator[Result | Unmeasured]:
-    """One after the other, so that none is measured beside another."""
+def run_all(only: Collection[str] | None = None) -> Iterator[Result | Unmeasured]:
+    """One after the other, so that none is measured beside another.
+
+    Args:
+        only: how the commands of those to run begin; all if left out.
+    """
     programme: dict[str, Callable[[], Coroutine[Any, Any, Result]]] = {
-        "withdrawal --bus embedded": lambda: withdrawal(Shape("embedded")),
-        "withdrawal --bus kafka": lambda: withdrawal(Shape("kafka")),
-        "withdrawal --bus kafka --relays 2 --brokers 3 --gateway": lambda: withdrawal(DEPLOYED),
-        "fanout": lambda: bench.fanout.measure(150, SECONDS, bench.fanout.ONE_PICTURE_MS),
-        "ingest --bus embedded": lambda: bench.ingest.measure(20, SECONDS, "pyav", "embedded"),
-        "ingest --bus kafka": lambda: bench.ingest.measure(20, SECONDS, "pyav", "kafka"),
+        f"withdrawal {WITHDRAWAL} --bus embedded": lambda: withdrawal(Shape("embedded")),
+        f"withdrawal {WITHDRAWAL} --bus kafka": lambda: withdrawal(Shape("kafka")),
+        f"withdrawal {WITHDRAWAL} --bus kafka --relays 2 --brokers 3 --gateway": lambda: withdrawal(DEPLOYED),
+        f"fanout --viewers 150 --seconds {SECONDS} --fragment-ms 40": lambda: bench.fanout.measure(
+            150, SECONDS, bench.fanout.ONE_PICTURE_MS
+        ),
+        f"ingest {INGEST} --bus embedded": lambda: bench.ingest.measure(20, SECONDS, "pyav", "embedded"),
+        f"ingest {INGEST} --bus kafka": lambda: bench.ingest.measure(20, SECONDS, "pyav", "kafka"),
         "admission": admission,
-        "handover": lambda: bench.handover.measure(200, SCALE_TRIALS),
-        "move": lambda: bench.move.measure(SCALE_TRIALS),
-        "screen": lambda: bench.screen.measure(SCREEN_TRIALS),
-        "load": lambda: bench.load.measure(LOAD_PAIRS, SECONDS),
-        "rows": lambda: bench.rows.measure(SHARES),
-        "start": lambda: bench.start.measure(STATE_TOPIC_CAMERAS),
+        f"handover --viewers 200 --trials {SCALE_TRIALS}": lambda: bench.handover.measure(200, SCALE_TRIALS),
+        f"move --trials {SCALE_TRIALS}": lambda: bench.move.measure(SCALE_TRIALS),
+        f"screen --trials {SCREEN_TRIALS}": lambda: bench.screen.measure(SCREEN_TRIALS),
+        f"load --pairs {LOAD_PAIRS} --seconds {SECONDS}": lambda: bench.load.measure(LOAD_PAIRS, SECONDS),
+        f"rows --shares {SHARES}": lambda: bench.rows.measure(SHARES),
+        f"start --cameras {STATE_TOPIC_CAMERAS}": lambda: bench.start.measure(STATE_TOPIC_CAMERAS),
     }
     for name, measure in programme.items():
+        if only and not any(name.startswith(each) for each in only):
+            continue
         try:
             yield run(measure())
         except BenchError as error:

@@ -1,5 +1,6 @@
 """`bench/RESULTS.md`: made anew by `make bench`, but for the notes at its end, which people write."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,9 @@ FILE: Final = Path(__file__).with_name("RESULTS.md")
 NOTES: Final = "## Notes"
 """From this line on the file is a person's."""
 
+_ROW: Final = re.compile(r"^\| `([^`]+)` \|")
+_HEADING: Final = re.compile(r"^## `([^`]+)`$")
+
 FIRST_NOTES: Final = f"{NOTES}\n\nWhat stands below this heading is kept when the rest is written anew.\n"
 
 
@@ -22,7 +26,7 @@ def results_page(
     commit: str,
     began: datetime,
     loads: tuple[float, float],
-    kept: str,
+    earlier: str = "",
 ) -> str:
     """The whole page.
 
@@ -32,30 +36,54 @@ def results_page(
         commit: they were measured at, with `+` where files differ from it.
         began: when, UTC.
         loads: average of the minute before the first and after the last.
-        kept: the notes, from their heading on.
+        earlier: the page that this one replaces. Its notes stay, and what it says of benches that were not run
+            now, if it is of the same machine.
     """
+    run = (
+        f"commit `{commit}`, {began:%Y-%m-%d %H:%M} UTC, load {loads[0]:g} before and {loads[1]:g} at the end"
+    )
+    entries = {_name(result): (_rows(result), _details(result, run)) for result in results}
+    others = _entries(earlier) if f"- machine: {machine}\n" in earlier else {}
+    entries = {name: entry for name, entry in others.items() if name not in entries} | entries
     head = [
         "# Results",
         "",
         "Written by `make bench`. CPU is percent of one core, user + system.",
         "",
         f"- machine: {machine}",
-        f"- commit: `{commit}`",
-        f"- date: {began:%Y-%m-%d %H:%M} UTC",
-        f"- load average of the minute before: {loads[0]:g}; at the end: {loads[1]:g}",
+        f"- last run: {run}",
         "",
         "| bench | figure | value | target | met |",
         "|---|---|--:|--:|---|",
     ]
-    rows = [row for result in results for row in _rows(result)]
-    details = [line for result in results for line in _details(result)]
-    return "\n".join([*head, *rows, "", *details, kept])
+    rows = [row for each, _ in entries.values() for row in each]
+    details = [line for _, each in entries.values() for line in each]
+    return "\n".join([*head, *rows, "", *details, kept_notes(earlier)])
 
 
 def kept_notes(page: str) -> str:
     """The part of an earlier page that people wrote."""
     start = page.find(f"\n{NOTES}")
     return FIRST_NOTES if start < 0 else page[start + 1 :]
+
+
+def _entries(page: str) -> dict[str, tuple[list[str], list[str]]]:
+    """The rows and the section of every bench that a page tells of, as they stand there."""
+    lines = page[: page.find(f"\n{NOTES}")].splitlines()
+    entries: dict[str, tuple[list[str], list[str]]] = {}
+    for line in lines:
+        if row := _ROW.match(line):
+            entries.setdefault(row[1], ([], []))[0].append(line)
+    section: list[str] = []
+    for line in lines:
+        if heading := _HEADING.match(line):
+            section = entries.setdefault(heading[1], ([], []))[1]
+        section.append(line)
+    return entries
+
+
+def _name(result: Result | Unmeasured) -> str:
+    return result.name if isinstance(result, Unmeasured) else result.command
 
 
 def _rows(result: Result | Unmeasured) -> list[str]:
@@ -69,7 +97,7 @@ def _rows(result: Result | Unmeasured) -> list[str]:
     return rows
 
 
-def _details(result: Result | Unmeasured) -> list[str]:
+def _details(result: Result | Unmeasured, run: str) -> list[str]:
     if isinstance(result, Unmeasured):
         return [f"## `{result.name}`", "", f"Not measured: {result.why}.", ""]
     conditions = [f"- {name.replace('_', ' ')}: {value}" for name, value in result.conditions.items()]
@@ -80,5 +108,6 @@ def _details(result: Result | Unmeasured) -> list[str]:
         "",
         f"- spread: {result.spread}",
         *conditions,
+        f"- run: {run}",
         "",
     ]

@@ -52,7 +52,7 @@ def test_of_ingest_the_last_run_counts_which_is_the_one_into_kafka() -> None:
 
 def test_a_bench_that_was_not_run_is_named() -> None:
     page = "\n".join(line for line in results_of(SIMPLE).splitlines() if "`load" not in line)
-    with pytest.raises(ConstantMissingError, match="of `load` is not in bench/RESULTS.md"):
+    with pytest.raises(ConstantMissingError, match=r"of `load` is not in bench/RESULTS\.md"):
         read_constants(page)
 
 
@@ -65,7 +65,11 @@ def test_a_relay_is_filled_by_its_views_and_by_what_it_reads_for_nobody() -> Non
     alone, beside_others = views_of_a_relay(SIMPLE, 10), views_of_a_relay(SIMPLE, 350)
     assert alone == 70  # at 1 % each, 70 % busy
     assert beside_others < alone
-    assert relay_percent(SIMPLE, 350, beside_others) <= 100 * BUSY < relay_percent(SIMPLE, 350, beside_others + 1)
+    assert (
+        relay_percent(SIMPLE, 350, beside_others)
+        <= 100 * BUSY
+        < relay_percent(SIMPLE, 350, beside_others + 1)
+    )
 
 
 def test_where_others_cameras_take_half_of_a_relay_the_cameras_are_divided() -> None:
