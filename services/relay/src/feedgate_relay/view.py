@@ -266,9 +266,9 @@ class View:
         self._ended_s = self._clock.monotonic_s()
         self.end_reason = reason
         self.delivery.window = shut_window(Shut(code, reason))
-        if self._media is not None and self.delivery.blocked:
+        if self.delivery.blocked:
             # What the kernel has not taken yet would be shown after the notice: it is cut off in its middle.
-            self._media.end(close_code(reason), reason, 0.0)
+            self._end_media(0.0)
         self.delivery.cease()
         self._notices.tell(code, reason, sentence(reason))
         self._darkness.expect(code)
@@ -279,9 +279,8 @@ class View:
             self._finish()
 
     def hang_up(self) -> None:
-        """After the end: say goodbye on the media socket, whose last picture the kernel has taken."""
-        if self._media is not None:
-            self._media.end(close_code(self.end_reason), self.end_reason, ABORT_AFTER_S)
+        """After the end, when every view has been told: close the media socket, which nothing is written to."""
+        self._end_media(ABORT_AFTER_S)
 
     def close_when_due(self) -> bool:
         """After the end: close the notices socket once the page has had its time for `dark`.
@@ -311,6 +310,10 @@ class View:
         self.end(NOTICE_CODE_VIEW_ENDED, reason)
 
     # Below its first use.
+
+    def _end_media(self, drain_s: float) -> None:
+        if self._media is not None:
+            self._media.end(close_code(self.end_reason), self.end_reason, drain_s)
 
     def _window(self) -> Window:
         camera: CameraState | None = self._states.cameras.get(self.ticket.camera_id)
