@@ -1,10 +1,13 @@
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from feedgate_contracts.heartbeat.v1.heartbeat_pb2 import Heartbeat
 from feedgate_kit.bus.record import HEARTBEAT_KEY, VERSION_HEADER, Record
 from feedgate_kit.clock import MICROSECONDS
-from feedgate_kit.state_copy import StateCopy, protobuf_decoder
+from feedgate_kit.state_copy import StateCopy, follow_state, protobuf_decoder
 from feedgate_kit.stepped_clock import SteppedClock
 
 
@@ -156,3 +159,52 @@ def test_how_far_clocks_differ_is_told_by_the_newest_heartbeat_when_it_was_read(
     assert copy.offset_us == -300_000
     copy.apply(beat(clock.now_us() - 20_000))
     assert copy.offset_us == 20_000
+
+
+class LogInPieces:
+    """A state log and its reader: its records to the end come piece by piece, later ones never."""
+
+    def __init__(self, *pieces: Sequence[Record]) -> None:
+        self.pieces = pieces
+        self.seen_between: list[bool] = []
+        self.copy: StateCopy[StringValue]
+
+    async def append(self, record: Record) -> None:
+        raise NotImplementedError
+
+    async def open_reader(self) -> "LogInPieces":
+        return self
+
+    async def read(self) -> Sequence[Record]:
+        return await asyncio.Future()
+
+    async def read_to_end(self) -> Sequence[Record]:
+        return [record for piece in self.pieces for record in piece]
+
+    async def to_end(self) -> AsyncIterator[Sequence[Record]]:
+        for piece in self.pieces:
+            yield piece
+            self.seen_between.append(self.copy.is_fresh(skew_us=0))
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_what_is_read_in_pieces_is_fresh_only_when_its_changes_have_been_told(
+    copy: StateCopy[StringValue], clock: SteppedClock
+) -> None:
+    """A view whose window was worked out before would go on showing, vouched for by a heartbeat after the stop."""
+    log = LogInPieces([state("a", 2), beat(clock.now_us())], [state("b", 1)])
+    log.copy = copy
+    told: list[tuple[set[str], bool]] = []
+    done = asyncio.Event()
+
+    def note(keys: Collection[str]) -> None:
+        told.append((set(keys), copy.is_fresh(skew_us=0)))
+        done.set()
+
+    following = asyncio.create_task(follow_state(log, copy, note))
+    await done.wait()
+    following.cancel()
+    assert log.seen_between == [False, False]
+    assert told == [({"a", "b"}, True)]

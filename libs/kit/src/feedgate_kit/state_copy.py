@@ -57,7 +57,9 @@ class StateCopy(Generic[T]):
         """
         self.decode = decode
         self.clock = clock
-        self.freshness: Freshness | None = None
+        self.is_catching_up = False
+        """It is read in pieces, and nobody has been told yet of what changed: whatever was read, it is not fresh."""
+        self._freshness: Freshness | None = None
         self.unreadable = 0
         self.offset_us: int | None = None
         """This clock less the newest heartbeat's `as_of`, at its reading: its way here, and the clocks' difference."""
@@ -89,8 +91,13 @@ class StateCopy(Generic[T]):
         # The last one read, not the greatest: each vouches truly for what lies
         # before it, and a clock that was ahead and was set back is left behind.
         as_of_us = heartbeat.as_of.ToMicroseconds()
-        self.freshness = Freshness(as_of_us, self.clock.monotonic_s())
+        self._freshness = Freshness(as_of_us, self.clock.monotonic_s())
         self.offset_us = self.clock.now_us() - as_of_us
+
+    @property
+    def freshness(self) -> Freshness | None:
+        """Of the newest heartbeat; None before the first, and while the copy catches up."""
+        return None if self.is_catching_up else self._freshness
 
     def get(self, key: str) -> T | None:
         """The value in force, or None: missing or unreadable, which both deny."""
@@ -108,15 +115,17 @@ class StateCopy(Generic[T]):
         Args:
             skew_us: how far two hosts' clocks may lie apart; 0 in one process.
         """
-        if self.freshness is None:
+        freshness = self.freshness
+        if freshness is None:
             return False
-        age_us = self.clock.now_us() - self.freshness.as_of_us
-        silent_s = self.clock.monotonic_s() - self.freshness.read_at_s
+        age_us = self.clock.now_us() - freshness.as_of_us
+        silent_s = self.clock.monotonic_s() - freshness.read_at_s
         return -skew_us <= age_us < FRESH_US and silent_s < FRESH_US / MICROSECONDS
 
     def age_us(self) -> int | None:
-        """How old the newest heartbeat is by this clock; None before the first."""
-        return None if self.freshness is None else self.clock.now_us() - self.freshness.as_of_us
+        """How old the newest heartbeat is by this clock; None where `freshness` is."""
+        freshness = self.freshness
+        return None if freshness is None else self.clock.now_us() - freshness.as_of_us
 
 
 def _version_of(record: Record) -> int:
@@ -169,8 +178,10 @@ async def follow_state(
     reader = await log.open_reader()
     try:
         changed: set[str] = set()
+        copy.is_catching_up = True
         async for batch in reader.to_end():
             changed |= _applied(copy, batch)
+        copy.is_catching_up = False
         while True:
             on_change(changed)
             if caught_up is not None:
