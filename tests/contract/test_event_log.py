@@ -278,6 +278,9 @@ async def test_what_is_no_position_is_refused(bus: Bus, back: Back) -> None:
         async with aclosing(log.tail(position)) as tail:
             with pytest.raises(PositionError, match="no position"):
                 await soon(anext(tail))
+        with pytest.raises(PositionError, match="no position"):
+            await soon(log.check(position))
+    await soon(log.check(await soon(log.end())))
 
 
 async def test_what_cannot_be_decoded_goes_to_the_dead_letters(bus: Bus, back: Back) -> None:

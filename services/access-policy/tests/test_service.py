@@ -18,6 +18,7 @@ from feedgate_access_policy.upkeep import Reviews
 from feedgate_contracts.audit.v1.audit_pb2 import AuditRecord
 from feedgate_contracts.camera.v1 import camera_pb2
 from feedgate_contracts.grant.v1 import grant_pb2
+from feedgate_kit.agencies import AgenciesError
 from feedgate_kit.bus.record import HEARTBEAT_KEY
 from feedgate_kit.database import Database
 from feedgate_kit.identity import TokenVerifier
@@ -46,6 +47,17 @@ def again(stand: Stand, settings: AccessPolicySettings, database: Database | Non
         clock=stand.clock,
     )
     return assemble(settings, ports)
+
+
+async def test_an_agency_under_a_law_without_a_pack_is_refused_at_start(
+    stand: Stand, settings: AccessPolicySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(AGENCIES, "met", AGENCIES["met"].model_copy(update={"jurisdiction": "XX"}))
+    refusal = (
+        r"^FEEDGATE_ACCESS_POLICY_AGENCIES_FILE: `met` acts under `XX`, which has no pack; allowed: AR, AR-B, GB$"
+    )
+    with pytest.raises(AgenciesError, match=refusal):
+        again(stand, settings)
 
 
 async def published(stand: Stand, phase: grant_pb2.GrantPhase) -> grant_pb2.GrantState:

@@ -1,5 +1,6 @@
 """Frame events over HTTP: what a stream holds open, and for how long."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import cast
 
@@ -83,3 +84,27 @@ async def test_a_stream_goes_on_after_the_position_it_was_given(stage: Stage) ->
     with pytest.raises(Problem) as refused:
         await streams.events(caller(stage), "no position")
     assert (refused.value.status, refused.value.code) == (409, "position-unknown")
+
+
+async def test_who_asks_for_one_too_many_costs_the_bus_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = stage.bus.event_log(frame_events(AGENCY))
+    asked, answered = 0, asyncio.Event()
+
+    async def check(position: str) -> None:
+        nonlocal asked
+        del position
+        asked += 1
+        await answered.wait()
+
+    monkeypatch.setattr(log, "check", check)
+    streams = EventStreams(stage.bus, stage.clock)
+    asking = [asyncio.ensure_future(streams.events(caller(stage), "1")) for _ in range(MAXIMUM_STREAMS + 5)]
+    refused = [asyncio.ensure_future(streams.events(caller(stage), None)) for _ in range(5)]
+    await stage.settle()
+    assert asked == MAXIMUM_STREAMS
+    answered.set()
+    answers = await asyncio.gather(*asking, *refused, return_exceptions=True)
+    problems = [answer.code for answer in answers if isinstance(answer, Problem)]
+    assert problems == ["too-many-streams"] * 10

@@ -40,6 +40,14 @@ def meet(first: Name, second: Name, *, late_us: int = 0) -> None:
             name.hear(answer, NOW_US + 2)
 
 
+async def test_what_a_relay_says_to_itself_takes_nobodys_name() -> None:
+    first, second = Name("relay-1"), Name("relay-1")
+    for name in (first, second):
+        name.hear(first.claim(NOW_US), NOW_US)
+        name.hear(second.claim(NOW_US), NOW_US)
+    assert second.hear(first.mark(NOW_US), NOW_US) is None
+
+
 async def test_who_said_it_first_stays() -> None:
     first, second = Name("relay-1"), Name("relay-1")
     meet(first, second)

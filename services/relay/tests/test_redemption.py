@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
+from feedgate_contracts.ticket.v1.ticket_pb2 import TicketRedeemed
 from feedgate_kit.bus.embedded import EmbeddedBus
-from feedgate_kit.bus.faulty import FaultyBus
+from feedgate_kit.bus.faulty import Fault, FaultyBus
 from feedgate_kit.bus.ports import Bus
 from feedgate_kit.bus.record import Record
 from feedgate_kit.clock import MICROSECONDS
@@ -106,3 +107,58 @@ async def test_a_relay_without_room_leaves_the_ticket_good_for_another() -> None
             await full.views.open(ticket, full.connection())
         assert len(full.redemptions) == 0
         await other.views.open(ticket, other.connection())
+
+
+async def test_a_use_that_landed_unacknowledged_opens_its_view(stage: Stage) -> None:
+    async with two_relays() as (bus, first, second):
+        bus.fail_next(TICKET_EVENTS, Fault.UNACKNOWLEDGED)
+        await first.redeem(stage.ticket(ticket_id="one"))
+        assert await refused(second, stage, "one") == Reason.TICKET_USED
+
+
+async def test_a_use_that_cannot_land_is_not_waited_for(stage: Stage) -> None:
+    bus = EmbeddedBus(None, CLOCK)
+    await bus.start()
+    async with listening(bus, "relay-1") as redemptions:
+        await bus.close()
+        async with asyncio.timeout(redemption.REDEEMED_WITHIN_S / 2):
+            assert await refused(redemptions, stage, "one") == Reason.TICKET_USE_UNKNOWN
+
+
+async def test_an_answer_that_the_bus_did_not_take_is_given_again() -> None:
+    bus = FaultyBus(EmbeddedBus(None, CLOCK))
+    await bus.start()
+    async with listening(bus, "relay-1"):
+        second = Name("relay-1")
+        message = TicketRedeemed(relay_id="relay-1", attempt=second.process)
+        message.expires_at.FromMicroseconds(CLOCK.now_us())
+        await bus.event_log(TICKET_EVENTS).append(Record(redemption.MARK, message.SerializeToString()))
+        bus.fail_next(TICKET_EVENTS, Fault.REFUSED)  # the answer, which is the next to be appended
+        async with asyncio.timeout(10), aclosing(bus.event_log(TICKET_EVENTS).tail(None)) as records:
+            async for stored in records:
+                if TicketRedeemed.FromString(stored.record.value).ticket_id == second.process:
+                    break
+    await bus.close()
+
+
+async def test_a_relay_that_hears_nothing_more_of_itself_says_that_it_does_not_hear(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(redemption, "MARKED_EVERY_S", 0.01)
+    monkeypatch.setattr(redemption, "REPEATED_EVERY_S", 0.01)
+    clock = SteppedClock()
+    bus = FaultyBus(EmbeddedBus(None, clock))
+    await bus.start()
+    redemptions = Redemptions(bus, clock, Name("relay-1"))
+    tasks = {"listen": redemptions.listen, "make heard": redemptions.make_heard}
+    async with background(tasks, clock), asyncio.timeout(10):
+        while not redemptions.hears:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.001)
+        bus.hold(TICKET_EVENTS)
+        clock.step(milliseconds=round(redemption.HEARS_FOR_S * 1_000))
+        assert not redemptions.hears
+        assert redemptions.heard_since_us is not None, "what it heard before still counts"
+        await bus.release(TICKET_EVENTS)
+        while not redemptions.hears:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.001)
+    await bus.close()

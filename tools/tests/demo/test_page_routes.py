@@ -99,10 +99,12 @@ async def test_another_code_takes_the_place_of_the_one_before(
     first = code.text
     second = code.renew()
     assert second == code.text != first
-    assert (await exchange(page, first)).status_code == 403
+    replaced = await exchange(page, first)
+    assert (replaced.status_code, code_of(replaced)) == (403, "code-replaced")
     assert (await exchange(page, second)).status_code == 200
     third = code.renew()
-    assert (await exchange(page, second)).status_code == 403
+    used = await exchange(page, second)
+    assert (used.status_code, code_of(used)) == (403, "code-used")
     assert (await exchange(page, third)).status_code == 200
 
 

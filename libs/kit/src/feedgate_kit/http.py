@@ -1,6 +1,7 @@
 """The manners all HTTP APIs here share: strict bodies, versions as ETags, pages."""
 
 import re
+import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
 from uuid import UUID
@@ -30,6 +31,8 @@ EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
 _NOT_PLAIN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+_BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and a symbol by their category that have no ink: Hangul fillers and the empty Braille pattern."""
 _LINE_MARK: Final = re.compile("[\t\n\r\u2028\u2029]")
 
 
@@ -50,7 +53,14 @@ def _one_line(text: str) -> str:
     found = _LINE_MARK.search(plain_text(text))
     if found is not None:
         raise ValueError(f"text on one line, without the character U+{ord(found.group()):04X}")
+    if not any(map(_is_visible, text)):
+        raise ValueError("text with a character that can be seen")
     return text
+
+
+def _is_visible(character: str) -> bool:
+    """Whether it draws something by itself: no space, no control or format character, no filler, no bare mark."""
+    return unicodedata.category(character)[0] not in "ZCM" and character not in _BLANK
 
 
 def _plain_value(value: Any) -> Any:
@@ -118,7 +128,7 @@ Give it a length: `Annotated[Text, Field(max_length=80)]`."""
 Name = Annotated[
     str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True), AfterValidator(_one_line)
 ]
-"""Text of 1 to 80 characters on one line that is not only spaces."""
+"""Text of 1 to 80 characters on one line, at least one of which can be seen."""
 
 Id = Annotated[str, Field(max_length=36), AfterValidator(_canonical_uuid)]
 """A UUID as lower-case text."""

@@ -1,6 +1,6 @@
 """Access-policy, put together."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,7 @@ from feedgate_access_policy.decision_point import DecisionPoint
 from feedgate_access_policy.grant_desk import GrantDesk
 from feedgate_access_policy.incident_desk import IncidentDesk
 from feedgate_access_policy.internal_api import internal_routes
-from feedgate_access_policy.jurisdiction import load_law
+from feedgate_access_policy.jurisdiction import Law, load_law
 from feedgate_access_policy.metrics import AccessPolicyMetrics
 from feedgate_access_policy.pack import packaged_packs
 from feedgate_access_policy.persons import Persons
@@ -24,6 +24,7 @@ from feedgate_access_policy.settings import AccessPolicySettings
 from feedgate_access_policy.tables import OUTBOX
 from feedgate_access_policy.trail import SERVICE, Trail
 from feedgate_access_policy.upkeep import Reviews, Upkeep
+from feedgate_kit.agencies import AgenciesError, Agency
 from feedgate_kit.clock import MICROSECONDS
 from feedgate_kit.database_watch import DatabaseWatch
 from feedgate_kit.outbox import Outbox
@@ -53,6 +54,7 @@ def create_app(settings: AccessPolicySettings, ports: AccessPolicyPorts) -> Serv
 
     Raises:
         PackError: a jurisdiction pack does not load; half a law is none.
+        AgenciesError: an agency acts under a law that has no pack; whatever it asked would be denied.
     """
     return assemble(settings, ports).service
 
@@ -62,6 +64,7 @@ def assemble(settings: AccessPolicySettings, ports: AccessPolicyPorts) -> Assemb
     prometheus = CollectorRegistry()
     metrics = AccessPolicyMetrics(prometheus)
     law = load_law(settings.packs_folder or packaged_packs())
+    _check_jurisdictions(settings, ports.agencies, law)
     cameras = Cameras(ports.bus, ports.clock, round(settings.skew_s * MICROSECONDS))
     metrics.watch(cameras)
     outbox = Outbox(OUTBOX, SERVICE, ports.clock)
@@ -153,3 +156,12 @@ def assemble(settings: AccessPolicySettings, ports: AccessPolicyPorts) -> Assemb
         grant_desk=grant_desk,
         publisher=publisher,
     )
+
+
+def _check_jurisdictions(settings: AccessPolicySettings, agencies: Mapping[str, Agency], law: Law) -> None:
+    for agency in agencies.values():
+        if agency.jurisdiction not in law.jurisdictions:
+            raise AgenciesError(
+                f"{settings.setting_name('agencies_file')}: `{agency.id}` acts under `{agency.jurisdiction}`, which "
+                f"has no pack; allowed: {', '.join(sorted(law.jurisdictions))}"
+            )

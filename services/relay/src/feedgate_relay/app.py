@@ -118,6 +118,7 @@ def create_app(settings: RelaySettings, ports: RelayPorts) -> Service:
                 "ticket keys": lambda: keys.known,
                 # Until then it refuses every ticket there can be: each may have been used unheard.
                 "tickets from after its start": heard_long_enough,
+                "uses of tickets": lambda: redemptions.hears,
             }
         ),
         on_stopping=stop,

@@ -26,8 +26,6 @@ HEARTBEAT_S: Final = 15.0
 """Proxies cut connections that are silent for a minute."""
 HEARTBEAT: Final = b": heartbeat\n\n"
 MAXIMUM_POSITION_CHARS: Final = 200
-POSITION_WITHIN_S: Final = 1.0
-"""How long a position is looked for before the answer begins."""
 MAXIMUM_STREAMS: Final = 20
 """Of one agency at once: each reads the log by itself."""
 
@@ -40,6 +38,7 @@ class EventStreams:
         self._clock = clock
         self._stopping = asyncio.Event()
         self._open: Counter[str] = Counter()
+        self._asked: Counter[str] = Counter()
         self._reading: set[asyncio.Task[None]] = set()
 
     def routes(self) -> APIRouter:
@@ -67,22 +66,36 @@ class EventStreams:
             log = self._bus.event_log(topic)
         except TopicError as error:
             raise Problem(403, "agency-unknown", detail="the token names no agency with a topic") from error
-        if last_event_id is None:
-            after = await log.end()
-        else:
-            after = last_event_id
-            await _check_position(log, after)
-        if self._open[topic] >= MAXIMUM_STREAMS:
-            raise Problem(
-                429,
-                "too-many-streams",
-                detail=f"this agency has {self._open[topic]} streams open here; allowed: {MAXIMUM_STREAMS}",
-            )
+        after = await self._position(topic, log, last_event_id)
         return StreamingResponse(
             self._stream(topic, after, caller.expires_at),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
+
+    async def _position(self, topic: str, log: EventLog, asked: str | None) -> str:
+        """Where to begin, if there is room: who asks counts before the bus is asked for them."""
+        taken = self._open[topic] + self._asked[topic]
+        if taken >= MAXIMUM_STREAMS:
+            raise Problem(
+                429,
+                "too-many-streams",
+                detail=f"this agency has {taken} streams open here; allowed: {MAXIMUM_STREAMS}",
+            )
+        self._asked[topic] += 1
+        try:
+            if asked is None:
+                return await log.end()
+            await log.check(asked)
+        except PositionError as error:
+            raise Problem(
+                409,
+                "position-unknown",
+                detail="the log does not hold this `Last-Event-ID`; begin again without one",
+            ) from error
+        finally:
+            self._asked[topic] -= 1
+        return asked
 
     async def _stream(self, topic: str, after: str, until_us: int) -> AsyncGenerator[bytes, None]:
         # Begun here and not before: of a client that has gone already, this is never begun.
@@ -133,22 +146,6 @@ class EventStreams:
         self._reading.add(reading)
         reading.add_done_callback(closed)
         return reading
-
-
-async def _check_position(log: EventLog, position: str) -> None:
-    """Say at once, as a status, that the log does not have a position; new records may take hours."""
-    async with aclosing(log.tail(position)) as tail:
-        try:
-            async with asyncio.timeout(POSITION_WITHIN_S):
-                await anext(tail)
-        except TimeoutError:
-            return
-        except PositionError as error:
-            raise Problem(
-                409,
-                "position-unknown",
-                detail="the log does not hold this `Last-Event-ID`; begin again without one",
-            ) from error
 
 
 def server_sent_event(stored: StoredRecord) -> bytes | None:

@@ -42,6 +42,10 @@ class Name:
         """That this process has it."""
         return Claim(self.relay_id, self.process, answers, now_us)
 
+    def mark(self, now_us: int) -> Claim:
+        """What only this process heeds: an answer to itself. A claim repeated would be one that comes later."""
+        return self.claim(now_us, answers=self.process)
+
     def hear(self, claim: Claim, now_us: int) -> Claim | None:
         """What to answer, if anything."""
         if claim.relay_id != self.relay_id:

@@ -6,7 +6,7 @@ were given out open views while access-policy is down.
 """
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Final
 
 import structlog
@@ -28,6 +28,11 @@ from feedgate_relay.ticket import LONGEST_LIFE_US, Ticket, TicketError
 REDEEMED_WITHIN_S: Final = 2.0
 """A ticket whose turn is not known by then opens nothing; its bearer asks for another one."""
 MARKED_EVERY_S: Final = 0.25
+"""While nothing has been heard yet."""
+REPEATED_EVERY_S: Final = 2.0
+"""Otherwise: a reader gets nothing and no error from a broker that stands still, so silence says nothing."""
+HEARS_FOR_S: Final = 6.0
+"""Three of one's own marks missed in a row: what others use is not heard of either."""
 MARK: Final = "~relay"
 """Key of the records by which a relay says its name, and finds out that it hears."""
 
@@ -49,11 +54,17 @@ class Redemptions:
         self._after: str | None = None
         self._used: dict[str, int] = {}  # when each expires
         self._waiting: dict[str, asyncio.Future[bool]] = {}
+        self._marked_s: float | None = None  # when this relay last heard itself
         self._is_deaf = asyncio.Event()
         self._is_deaf.set()
 
     def __len__(self) -> int:
         return len(self._used)
+
+    @property
+    def hears(self) -> bool:
+        """Whether this relay hears of tickets at this moment, as far as can be told."""
+        return self._marked_s is not None and self._clock.monotonic_s() - self._marked_s < HEARS_FOR_S
 
     async def redeem(self, ticket: Ticket) -> None:
         """Use it up.
@@ -67,7 +78,7 @@ class Redemptions:
         decided = self._waiting[attempt] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(REDEEMED_WITHIN_S):
-                await self._log.append(self._record(ticket.ticket_id, attempt, ticket.expires_at_us))
+                await self._append(self._record(ticket.ticket_id, attempt, ticket.expires_at_us))
                 is_first = await decided
         except (BusError, TimeoutError) as error:
             raise TicketError(
@@ -79,28 +90,45 @@ class Redemptions:
         if not is_first:
             raise _used()
 
+    async def _append(self, record: Record) -> None:
+        """Append a use. One whose acknowledgement was lost may be in the log: whether it is will be heard.
+
+        Raises:
+            BusError: it is not in the log, and will not be.
+        """
+        try:
+            await self._log.append(record)
+        except BusError as error:
+            if not error.retriable:
+                raise
+            logger.warning("use of a ticket not acknowledged, listening for it", cause=str(error))
+
     async def listen(self) -> None:
         """Hear of every use until cancelled. After a failure, listening goes on where it ended."""
         try:
             async with aclosing(self._log.tail(self._after)) as records:
                 async for stored in records:
-                    self._after = stored.position
                     await self._hear(stored)
+                    # Only now: what could not be dealt with, an answer that is owed, is heard again.
+                    self._after = stored.position
         except PositionError:
             # Uses were missed: from here on it is as if this relay had just started.
-            self._after = self.heard_since_us = self.heard_since_s = None
+            self._after = self.heard_since_us = self.heard_since_s = self._marked_s = None
             self._is_deaf.set()
             raise
 
     async def make_heard(self) -> None:
-        """Say something whenever this relay has heard nothing yet: a tail does not tell when it has begun."""
+        """Say something often while this relay has heard nothing yet, and now and then to know that it still does."""
         while True:
-            await self._is_deaf.wait()
             try:
-                await self._say(self._name.claim(self._clock.now_us()))
+                now_us = self._clock.now_us()
+                await self._say(self._name.claim(now_us) if self._is_deaf.is_set() else self._name.mark(now_us))
             except BusError as error:
-                logger.warning("uses of tickets are not heard of yet", cause=str(error))
+                logger.warning("this relay may not hear of tickets", cause=str(error))
             await asyncio.sleep(MARKED_EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REPEATED_EVERY_S):
+                    await self._is_deaf.wait()
 
     def forget_expired(self, now_us: int) -> None:
         """Let go of those that could not be used any more."""
@@ -136,8 +164,10 @@ class Redemptions:
         except DecodeError:
             return  # a later relay's; it says nothing of tickets
         claim = Claim(mark.relay_id, mark.attempt, mark.ticket_id, mark.expires_at.ToMicroseconds())
-        if claim.process == self._name.process and not claim.answers:
-            logger.info("the other relays know this one", relay_id=claim.relay_id)
+        if claim.process == self._name.process:
+            if self._marked_s is None:
+                logger.info("the other relays know this one", relay_id=claim.relay_id)
+            self._marked_s = self._clock.monotonic_s()
         answer = self._name.hear(claim, now_us)
         if answer is not None:
             logger.warning("another relay says this one's name, and is told so", relay_id=claim.relay_id)

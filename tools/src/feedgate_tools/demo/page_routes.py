@@ -101,6 +101,7 @@ class OneUseCode:
 
     def __init__(self) -> None:
         self._unused: str | None = secrets.token_urlsafe(CODE_BYTES)
+        self._replaced: set[str] = set()
 
     @property
     def text(self) -> str:
@@ -109,8 +110,14 @@ class OneUseCode:
 
     def renew(self) -> str:
         """Another code to print, in place of the one before, whether that was used or not."""
+        if self._unused is not None:
+            self._replaced.add(self._unused)
         self._unused = secrets.token_urlsafe(CODE_BYTES)
         return self._unused
+
+    def was_replaced(self, code: str) -> bool:
+        """Whether this was the code until another took its place, unused."""
+        return code in self._replaced
 
     def use(self, code: str) -> bool:
         """Whether this was the code, for the first time. A wrong one costs nothing: it cannot be guessed."""
@@ -151,6 +158,10 @@ def _routes(story: PageStory, code: OneUseCode, clock: Clock) -> APIRouter:
 
     @router.post("/exchange")
     async def exchange(shown: Exchange) -> PageAnswer:
+        if code.was_replaced(shown.code):
+            raise Problem(
+                403, "code-replaced", detail="a later link has taken the place of this one, which nobody used"
+            )
         if not code.use(shown.code):
             raise Problem(
                 403,

@@ -155,6 +155,10 @@ class EmbeddedEventLog:
         await self._shelf.open()
         return str(self._shelf.end)
 
+    async def check(self, position: str) -> None:
+        await self._shelf.open()
+        await self._place(position)
+
     async def tail(self, after: str | None) -> AsyncGenerator[StoredRecord, None]:
         await self._shelf.open()
         cursor = _Cursor(self._shelf, after=self._shelf.end if after is None else await self._place(after))

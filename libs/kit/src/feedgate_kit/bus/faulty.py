@@ -228,6 +228,10 @@ class FaultyEventLog:
         await self._lane.ask(f"asking where `{self._topic}` ends")
         return await self._inner.end()
 
+    async def check(self, position: str) -> None:
+        await self._lane.ask(f"looking for a position of `{self._topic}`")
+        await self._inner.check(position)
+
     async def tail(self, after: str | None) -> AsyncGenerator[StoredRecord, None]:
         await self._lane.ask(f"opening `{self._topic}`")
         passage = _Passage[StoredRecord](self._lane)

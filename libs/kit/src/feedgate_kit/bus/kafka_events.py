@@ -79,6 +79,9 @@ class KafkaEventLog:
     async def end(self) -> str:
         return written(await self._edges.ends(await self._partitions()))
 
+    async def check(self, position: str) -> None:
+        await self._place(position, await self._partitions())
+
     async def tail(self, after: str | None) -> AsyncGenerator[StoredRecord, None]:
         partitions = await self._partitions()
         if after is None:

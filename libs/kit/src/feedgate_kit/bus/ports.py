@@ -141,6 +141,14 @@ class EventLog(Protocol):
         """
         ...
 
+    async def check(self, position: str) -> None:
+        """Return if a tail can begin there.
+
+        Raises:
+            PositionError: as `tail` does.
+        """
+        ...
+
     def tail(self, after: str | None) -> AsyncGenerator[StoredRecord, None]:
         """Records after the position `after`, then new ones as they come. Close it: `aclosing`.
 

@@ -367,9 +367,10 @@ async function begin() {
   } catch (error) {
     find("tile").dataset.state = "refused";
     stateChanged("refused");
-    const isReload = code ? "This link was used before." : "A page that is reloaded needs a new link.";
+    const used = code ? "This link was used before." : "A page that is reloaded needs a new link.";
+    const why = error.message === "code-replaced" ? "A later link has taken the place of this one." : used;
     find("cover-text").textContent = error.final
-      ? `${isReload} ${ANOTHER_LINK}`
+      ? `${why} ${ANOTHER_LINK}`
       : "The demo does not answer. Is it still running?";
     find("again").disabled = true;
     return;
