@@ -91,7 +91,7 @@ def test_a_step_out_of_turn_is_refused(kind: Kind, tmp_path: Path) -> None:
     file = make(tmp_path)
     for step in ("use", "drop"):
         with pytest.raises(RotationError, match="holds one key; allowed: two"):
-            rotate(kind, step, file)  # type: ignore[arg-type]
+            rotate(kind, step, file)
     rotate(kind, "next", file)
     before = ids(file)
     with pytest.raises(RotationError, match="holds 2 keys; allowed: one"):
@@ -101,9 +101,7 @@ def test_a_step_out_of_turn_is_refused(kind: Kind, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 @pytest.mark.parametrize("text", [None, "", "nothing of the kind\n", "-----BEGIN X-----\n-----END X-----\n"])
-def test_what_holds_no_such_key_is_named_and_left_alone(
-    kind: Kind, text: str | None, tmp_path: Path
-) -> None:
+def test_what_holds_no_such_key_is_named_and_left_alone(kind: Kind, text: str | None, tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     if text is not None:
         file.write_text(text, encoding="ascii")

@@ -247,7 +247,9 @@ async def test_under_another_pseudonym_key_nobody_becomes_a_second_person(
     [line] = [line for line in logged if line["log_level"] == "error"]
     assert "operator_pseudonym_key" in line["cause"]
     async with stand.database.read() as connection:
-        assert len((await connection.execute(select(PEOPLE))).all()) == 1, "nothing was kept of the second one"
+        assert len((await connection.execute(select(PEOPLE))).all()) == 1, (
+            "nothing was kept of the second one"
+        )
     # Whoever is new to this database is nobody's second person.
     await stand.incident(await stand.operator("otto"))
 

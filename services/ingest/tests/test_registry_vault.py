@@ -28,7 +28,9 @@ async def token() -> str:
 
 def vault(answer: Callable[[httpx.Request], httpx.Response]) -> RegistryVault:
     transport = httpx.MockTransport(answer)
-    return RegistryVault("http://registry.test", token, pool="yard", key_ids=["last", "next"], transport=transport)
+    return RegistryVault(
+        "http://registry.test", token, pool="yard", key_ids=["last", "next"], transport=transport
+    )
 
 
 async def test_it_asks_as_itself_for_its_pool_and_keys() -> None:
@@ -89,7 +91,9 @@ async def test_without_a_token_nothing_is_asked() -> None:
         raise TokenUnavailableError("issuer away")
 
     transport = httpx.MockTransport(lambda _: pytest.fail("asked"))
-    asking = RegistryVault("http://registry.test", no_token, pool="yard", key_ids=["last", "next"], transport=transport)
+    asking = RegistryVault(
+        "http://registry.test", no_token, pool="yard", key_ids=["last", "next"], transport=transport
+    )
     with pytest.raises(FeedError) as caught:
         await asking.fetch("cam")
     assert caught.value.reason is Reason.SOURCE_UNAVAILABLE

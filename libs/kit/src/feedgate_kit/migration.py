@@ -22,7 +22,9 @@ from feedgate_kit.errors import FeedgateError
 Schema = Literal["older", "current", "expanded", "newer"]
 """`expanded` is newer, too, and says that this version can run on it."""
 
-_COMPATIBILITY = Table("schema_compatibility", MetaData(), Column("oldest_revision", String(32), primary_key=True))
+_COMPATIBILITY = Table(
+    "schema_compatibility", MetaData(), Column("oldest_revision", String(32), primary_key=True)
+)
 
 
 class NewerSchemaError(FeedgateError):
@@ -91,8 +93,8 @@ async def refuse_newer(database: Database, package: str) -> None:
         seen, oldest = await _revisions(database)
         raise NewerSchemaError(
             f"the database is at revision `{seen}`, which {package} does not know and which needs at least"
-            f" `{oldest or seen}`; allowed: at most `{head}`. Start the version that migrated it, or restore the database from before"
-            " (docs/guide/services.md)"
+            f" `{oldest or seen}`; allowed: at most `{head}`. Start the version that migrated it, or restore the"
+            " database from before (docs/guide/services.md)"
         )
 
 
