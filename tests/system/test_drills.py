@@ -35,7 +35,7 @@ from tests.system.watch import TIMEOUT_S, Watch, now_us, watching
 pytestmark = [
     pytest.mark.needs("kafka", "postgres"),
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(300, func_only=True),
+    pytest.mark.timeout(600, func_only=True),
 ]
 
 PROCESSES = {"registry": 2, "access-policy": 2, "relay": 2, "ingest": 2}
