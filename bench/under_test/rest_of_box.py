@@ -28,7 +28,7 @@ from bench.under_test.bridge import STATE_TOPICS, Bridge, call
 from bench.under_test.work import carried, until_ready
 from feedgate_access_policy.ports import AccessPolicyPorts
 from feedgate_access_policy.settings import AccessPolicySettings
-from feedgate_access_policy.ticket import load_ticket_keys
+from feedgate_access_policy.ticket import TicketKeyFile
 from feedgate_contracts.media.v1.access_unit_pb2 import AccessUnit
 from feedgate_ingest.settings import IngestSettings
 from feedgate_kit.agencies import Agency
@@ -165,7 +165,7 @@ class _Rest:
             database=await self._database(path, "access-policy", "feedgate_access_policy"),
             verifier=verifier,
             agencies=self._agencies,
-            ticket_keys=load_ticket_keys([settings.ticket_key_file]),
+            ticket_keys=TicketKeyFile(settings.ticket_key_file),
             clock=self._clock,
         )
         return feedgate_access_policy.app.create_app(settings, ports)

@@ -4,12 +4,14 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from feedgate.stack_secrets import OWNERS
+from feedgate.restored import KINDS
+from feedgate.stack_secrets import OWNERS, Plan, make_stack_secrets
 from feedgate_access_policy.settings import AccessPolicySettings
 from feedgate_audit.settings import AuditSettings
 from feedgate_ingest.settings import IngestSettings
@@ -29,6 +31,7 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "ingest": IngestSettings,
     "relay": RelaySettings,
 }
+WITH_STATE_TOPIC = sorted(KINDS)
 OURS = {
     name: service
     for name, service in SERVICES.items()
@@ -119,8 +122,42 @@ def test_every_container_mounts_its_own_secrets_alone() -> None:
             assert mounted == {*OWNERS, "originals"}
         elif name == "topics" or name.startswith("migrate-"):
             assert mounted == {"jobs"}
+        elif name == "reseal":
+            assert mounted == {"ingest", "registry"}
         else:
-            assert mounted <= {re.sub(r"-\d$", "", name)}, name
+            assert mounted <= {re.sub(r"-\d$", "", name.removeprefix("restored-"))}, name
+
+
+@pytest.mark.parametrize("service", WITH_STATE_TOPIC)
+def test_a_restored_database_is_brought_up_to_date_with_its_services_own_settings(service: str) -> None:
+    name = f"restored-{service}"
+    assert SERVICES[name]["command"] == ["restored", service]
+    assert variables_of(name) == variables_of(service)
+    assert SERVICES[name]["volumes"] == SERVICES[service]["volumes"]
+    page = (REPOSITORY / "docs/guide/operations-restore.md").read_text(encoding="utf-8")
+    assert f"docker compose run --rm {name}\n" in page
+
+
+def test_what_operations_ask_for_does_not_start_by_itself() -> None:
+    asked = {name for name, service in SERVICES.items() if "operations" in service.get("profiles", [])}
+    assert asked == {"reseal", *(f"restored-{service}" for service in WITH_STATE_TOPIC)}
+    for name in asked:
+        # The image and its command are those of the other jobs, of which `feedgate` is the entry point.
+        assert SERVICES[name]["image"] == SERVICES["topics"]["image"]
+        assert SERVICES[name]["restart"] == "no"
+
+
+def test_sources_are_sealed_anew_by_the_files_that_the_setup_hands_out(tmp_path: Path) -> None:
+    plan = Plan(
+        origin="https://feedgate.example.org",
+        issuers=REPOSITORY / "deploy/compose/issuers.yaml",
+        agencies=REPOSITORY / "deploy/compose/agencies.yaml",
+    )
+    made = {f"/run/feedgate/{name}" for name in make_stack_secrets(tmp_path, plan)}
+    [command] = SERVICES["reseal"]["command"]
+    named = re.findall(r"/run/feedgate/[a-z_/.]+", command)
+    assert len(named) == 2
+    assert {*named, SERVICES["reseal"]["environment"]["PGSSLROOTCERT"]} <= made
 
 
 def test_each_internal_port_is_watched() -> None:

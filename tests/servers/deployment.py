@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import ssl
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -69,6 +70,7 @@ class Deployment:
         environment: Mapping[str, Mapping[str, str]] | None = None,
         processes: Mapping[str, int] | None = None,
         replication_factor: int = 1,
+        certificates: Path | None = None,
     ) -> None:
         """Prepare.
 
@@ -82,7 +84,10 @@ class Deployment:
             environment: further variables per service.
             processes: how many of a service there are, where it is not one.
             replication_factor: of every topic.
+            certificates: a folder with `internal.pem`, which the internal ports show (its key stands before
+                it), and `ca.pem`, whom services and the test believe; None for plain http.
         """
+        self.certificates = certificates
         self.folder = folder
         self.kafka_bootstrap = kafka_bootstrap
         self.make_database = make_database
@@ -116,7 +121,18 @@ class Deployment:
 
     def internal(self, name: str) -> str:
         """A process's internal origin."""
-        return f"http://127.0.0.1:{self.ports[name][1]}"
+        return f"{self._scheme}://127.0.0.1:{self.ports[name][1]}"
+
+    @property
+    def _scheme(self) -> str:
+        return "http" if self.certificates is None else "https"
+
+    def inside(self, name: str) -> httpx.AsyncClient:
+        """Calls a process's internal port."""
+        trust: ssl.SSLContext | bool = True
+        if self.certificates is not None:
+            trust = ssl.create_default_context(cafile=self.certificates / "ca.pem")
+        return httpx.AsyncClient(base_url=self.internal(name), verify=trust)
 
     def names(self, service: str) -> list[str]:
         """The processes of a service that are there from the start."""
@@ -279,7 +295,7 @@ class Deployment:
 
     async def _until_success(self, service: str, path: str) -> None:
         process = self.processes[service]
-        async with httpx.AsyncClient(base_url=self.internal(service)) as http:
+        async with self.inside(service) as http:
             answer = "no answer"
             for _ in range(round(READY_TIMEOUT_S / 0.05)):
                 if not process.running:
@@ -297,7 +313,7 @@ class Deployment:
 
     async def metrics(self, service: str) -> str:
         """What Prometheus would scrape."""
-        async with httpx.AsyncClient(base_url=self.internal(service)) as http:
+        async with self.inside(service) as http:
             return (await http.get("/metrics")).text
 
     @asynccontextmanager
@@ -348,11 +364,12 @@ class Deployment:
             await view.close()
 
     def _write_files(self) -> None:
-        self.pool_key = X25519PrivateKey.generate()
+        pool_key = X25519PrivateKey.generate()
+        (self.folder / "pool").write_text(private_key_text(pool_key), encoding="ascii")
         pool = {
             "name": POOL,
-            "key_id": key_id_of(self.pool_key.public_key()),
-            "public_key": public_key_text(self.pool_key.public_key()),
+            "key_id": key_id_of(pool_key.public_key()),
+            "public_key": public_key_text(pool_key.public_key()),
             "allowed_networks": self.allowed_networks,
         }
         agency = {
@@ -387,6 +404,7 @@ class Deployment:
             "ISSUERS_FILE": str(self.folder / "issuers.yaml"),
             "AGENCIES_FILE": str(self.folder / "agencies.yaml"),
             **self._kafka_settings(service),
+            **self._certificate_settings(),
             **self._own_settings(name),
         }
         if service in self.databases:
@@ -403,6 +421,15 @@ class Deployment:
             "KAFKA_PASSWORD": user.password,
         }
 
+    def _certificate_settings(self) -> dict[str, str]:
+        if self.certificates is None:
+            return {}
+        return {
+            "CA_FILE": str(self.certificates / "ca.pem"),
+            "INTERNAL_CERTIFICATE_FILE": str(self.certificates / "internal.pem"),
+            "INTERNAL_KEY_FILE": str(self.certificates / "internal.pem"),
+        }
+
     def _own_settings(self, name: str) -> dict[str, str]:
         own = {
             "registry": {
@@ -417,13 +444,13 @@ class Deployment:
             "ingest": {
                 "POOL": POOL,
                 "WORKER_ID": name,
-                "POOL_PRIVATE_KEY": private_key_text(self.pool_key),
-                "REGISTRY_URL": self._balancers["registry"].origin,
+                "POOL_PRIVATE_KEY": (self.folder / "pool").read_text(encoding="ascii"),
+                "REGISTRY_URL": f"{self._scheme}://{self._balancers['registry'].address}",
                 **self._identity("ingest"),
             },
             "relay": {
                 "RELAY_ID": relay_id_of(name),
-                "ACCESS_POLICY_INTERNAL_URL": self._balancers["access-policy"].origin,
+                "ACCESS_POLICY_INTERNAL_URL": f"{self._scheme}://{self._balancers['access-policy'].address}",
                 **self._identity("relay"),
             },
         }

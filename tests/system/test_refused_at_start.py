@@ -67,10 +67,15 @@ async def test_a_database_of_a_newer_schema(
 ) -> None:
     database = postgres_roles()
     await migrate_service("audit", database.owner_url, database.running_role)
-    postgres_server.execute(f"UPDATE alembic_version SET version_num = '{LATER}'", database.name)
+    for statement in (
+        f"UPDATE alembic_version SET version_num = '{LATER}'",
+        f"UPDATE schema_compatibility SET oldest_revision = '{LATER}'",
+    ):
+        postgres_server.execute(statement, database.name)
     line = refused(audit | {f"{AUDIT}DATABASE_URL": database.running_url})
     assert line.startswith(
-        f"the database is at revision `{LATER}`, which feedgate_audit does not know; allowed: at most `0001"
+        f"the database is at revision `{LATER}`, which feedgate_audit does not know and which needs"
+        f" at least `{LATER}`; allowed: at most `0001"
     )
     assert line.endswith("(docs/guide/services.md)")
 
@@ -82,6 +87,7 @@ async def test_a_newer_schema_is_not_migrated(tmp_path: Path) -> None:
         await migrate(database, "feedgate_audit")
         with sqlite3.connect(file) as connection:
             connection.execute("UPDATE alembic_version SET version_num = ?", [LATER])
+            connection.execute("UPDATE schema_compatibility SET oldest_revision = ?", [LATER])
         connection.close()
         with pytest.raises(NewerSchemaError, match=LATER):
             await migrate(database, "feedgate_audit")

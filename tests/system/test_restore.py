@@ -148,7 +148,9 @@ class Drill:
 
     def run(self, section: str) -> str:
         """Every command of a section, one after the other; what they print."""
-        commands = [block.text for block in blocks(self.page[section]) if block.language == "sh"]
+        commands = [
+            block.text for block in blocks(self.page[section]) if (block.language, block.words) == ("sh", "")
+        ]
         assert commands
         done = self._run("bash", "-euc", "\n".join(commands))
         assert (done.returncode, done.stderr) == (0, "")

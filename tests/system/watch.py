@@ -30,6 +30,8 @@ class Watch:
         self.notices: list[Notice] = []
         self.pictures_at_us: list[int] = []
         """When each picture was received."""
+        self.sequences: list[int] = []
+        """The number of each in its run."""
         self.ended = False
         self._changed = asyncio.Event()
 
@@ -73,6 +75,7 @@ class Watch:
         async for item in self.view:
             if isinstance(item, Picture):
                 self.pictures_at_us.append(item.received_at_us)
+                self.sequences.append(item.sequence)
             else:
                 self.notices.append(item)
             self._changed.set()

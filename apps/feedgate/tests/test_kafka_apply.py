@@ -1,10 +1,12 @@
 """Who applies topics and rights, and where passwords are kept: what is refused, in one line."""
 
+import asyncio
 import stat
 from pathlib import Path
 
 import pytest
 
+from feedgate.kafka_access import LOGINS_AT_ONCE, KafkaAccess
 from feedgate.kafka_apply import PASSWORD_VARIABLE, administrator, apply_all
 from feedgate.password_folder import PasswordFolder, PasswordFolderError
 from feedgate_kit.bus.kafka_settings import OPEN, KafkaSecurity, KafkaSecurityError
@@ -86,3 +88,33 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PasswordFolderError, match="cannot hold passwords: "):
         PasswordFolder(tmp_path / "file").open()
+
+
+async def test_users_passwords_are_tried_side_by_side_and_not_all_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    users = [f"agency-{number}" for number in range(3 * LOGINS_AT_ONCE)]
+    for user in users:
+        (tmp_path / user).write_text("of theirs", encoding="utf-8")
+    entered, under_way = asyncio.Barrier(LOGINS_AT_ONCE), 0
+
+    async def lets_in(_: KafkaAccess, user: str, password: str) -> bool:
+        nonlocal under_way
+        del user, password
+        under_way += 1
+        assert under_way <= LOGINS_AT_ONCE
+        await entered.wait()  # one after the other, the first would wait for ever
+        under_way -= 1
+        return True
+
+    async def known(_: KafkaAccess) -> set[str]:
+        return set(users)
+
+    async def nothing(*_: object) -> list[str]:
+        return []
+
+    monkeypatch.setattr(KafkaAccess, "_lets_in", lets_in)
+    monkeypatch.setattr(KafkaAccess, "_users", known)
+    monkeypatch.setattr(KafkaAccess, "_remove_users", nothing)
+    monkeypatch.setattr(KafkaAccess, "_apply_rights", nothing)
+    assert await KafkaAccess(LOCAL, OPEN).apply(users, [], PasswordFolder(tmp_path)) == []

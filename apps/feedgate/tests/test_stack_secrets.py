@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from feedgate.authority import CERTIFICATE_LASTS, Authority, Pair
 from feedgate.cli import app
 from feedgate.stack_secrets import OWNERS, Originals, Plan, StackSecretsError, make_stack_secrets
-from feedgate_access_policy.ticket import load_ticket_keys
+from feedgate_access_policy.ticket import TicketKeyFile
 from feedgate_ingest.settings import IngestSettings
 from feedgate_kit.agencies import load_agencies
 from feedgate_kit.identity.issuers import load_issuers
@@ -66,7 +66,7 @@ def test_the_services_can_read_what_they_are_given(tmp_path: Path) -> None:
     assert all(issuer.issuer.startswith(f"{PLAN.origin}/identity/realms/") for issuer in issuers)
     agency = load_agencies(tmp_path / "access-policy/agencies.yaml")["metro-police"]
     assert agency.issuer in {issuer.issuer for issuer in issuers}
-    assert load_ticket_keys([tmp_path / "access-policy/ticket.pem"])
+    assert TicketKeyFile(tmp_path / "access-policy/ticket.pem").jwks()["keys"]
     pool = load_pools(tmp_path / "registry/pools.yaml")["site"]
     private = (tmp_path / "ingest/feedgate_ingest_pool_private_key").read_text(encoding="utf-8")
     assert pool.key_id == key_id_of(read_private_key(private).public_key())

@@ -7,12 +7,15 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
+from sqlalchemy import select
 
 from feedgate_access_policy.app import Assembled, assemble
 from feedgate_access_policy.bases_source import PACKS
 from feedgate_access_policy.grant_desk import Reviewed
 from feedgate_access_policy.ports import AccessPolicyPorts
 from feedgate_access_policy.settings import AccessPolicySettings
+from feedgate_access_policy.tables import PEOPLE
 from feedgate_access_policy.ticket import TicketKeys
 from feedgate_access_policy.upkeep import Reviews
 from feedgate_contracts.audit.v1.audit_pb2 import AuditRecord
@@ -21,7 +24,7 @@ from feedgate_contracts.grant.v1 import grant_pb2
 from feedgate_kit.agencies import AgenciesError
 from feedgate_kit.bus.record import HEARTBEAT_KEY
 from feedgate_kit.database import Database
-from feedgate_kit.identity import TokenVerifier
+from feedgate_kit.identity import TokenVerifier, operator_pseudonym
 from feedgate_kit.tokens import LocalIssuer
 from feedgate_kit.topics import GRANT_STATE, audit_events
 
@@ -234,6 +237,33 @@ async def test_a_pseudonym_that_means_two_people_lets_neither_act_as_the_other(
     answer = await (await stand.operator("otto")).post("/access-policy/v1/incidents", json=body)
     assert answer.status_code == 409
     assert answer.json()["type"] == "urn:feedgate:problem:pseudonym-taken"
+
+
+async def test_under_another_pseudonym_key_nobody_becomes_a_second_person(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stand.incident(await stand.operator("olga"))
+    monkeypatch.setattr(
+        "feedgate_access_policy.persons.operator_pseudonym",
+        lambda _, issuer, subject: operator_pseudonym(b"another key than the one before", issuer, subject),
+    )
+    body = {
+        "number": "INC-1",
+        "place": {"type": "Point", "coordinates": [0, 0]},
+        "occurred_at": stand.text(),
+    }
+    with structlog.testing.capture_logs() as logged:
+        answer = await (await stand.operator("olga")).post("/access-policy/v1/incidents", json=body)
+    assert answer.status_code == 409
+    assert answer.json()["type"] == "urn:feedgate:problem:pseudonym-changed"
+    [line] = [line for line in logged if line["log_level"] == "error"]
+    assert "operator_pseudonym_key" in line["cause"]
+    async with stand.database.read() as connection:
+        assert len((await connection.execute(select(PEOPLE))).all()) == 1, (
+            "nothing was kept of the second one"
+        )
+    # Whoever is new to this database is nobody's second person.
+    await stand.incident(await stand.operator("otto"))
 
 
 async def test_a_review_that_failed_is_made_up_for_at_the_next_start() -> None:

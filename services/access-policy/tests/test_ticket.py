@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from feedgate_access_policy.ticket import Ticket, TicketKeyError, TicketKeys, load_ticket_keys
+from feedgate_access_policy.ticket import Ticket, TicketKeyError, TicketKeyFile, TicketKeys
 
 ISSUED_US = 1_800_000_000_250_000
 TICKET = Ticket(
@@ -72,12 +72,22 @@ def pem_of(key: Ed25519PrivateKey | X25519PrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def test_the_keys_in_the_files_are_loaded_and_the_first_one_signs(tmp_path: Path) -> None:
-    keys = [Ed25519PrivateKey.generate() for _ in range(2)]
-    files = [tmp_path / "new.pem", tmp_path / "old.pem"]
-    for file, key in zip(files, keys, strict=True):
-        file.write_bytes(pem_of(key))
-    assert load_ticket_keys(files).jwks() == TicketKeys(keys).jwks()
+def test_the_keys_of_a_file_are_believed_and_the_first_one_signs_also_once_it_has_changed(
+    tmp_path: Path,
+) -> None:
+    last, coming = [Ed25519PrivateKey.generate() for _ in range(2)]
+    file = tmp_path / "ticket.pem"
+    followed: TicketKeyFile | None = None
+    for keys in ([last], [last, coming], [coming, last], [coming]):
+        replaced = tmp_path / "ticket.new"
+        replaced.write_bytes(b"".join(map(pem_of, keys)))
+        replaced.replace(file)
+        followed = followed or TicketKeyFile(file)
+        assert followed.jwks() == TicketKeys(keys).jwks()
+        assert jwt.get_unverified_header(followed.sign(TICKET))["kid"] == followed.jwks()["keys"][0]["kid"]
+    assert followed is not None
+    file.write_bytes(b"no key")
+    assert followed.jwks() == TicketKeys([coming]).jwks(), "a change that is of no use changes nothing"
 
 
 @pytest.mark.parametrize(
@@ -90,4 +100,4 @@ def test_a_file_without_such_a_key_is_named(tmp_path: Path, content: bytes | Non
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(TicketKeyError, match=r"key\.pem"):
-        load_ticket_keys([file])
+        TicketKeyFile(file)

@@ -16,7 +16,7 @@ from feedgate_ingest.app import create_app
 from feedgate_ingest.arrival import Pulse
 from feedgate_ingest.ports import IngestPorts
 from feedgate_ingest.settings import IngestSettings
-from feedgate_ingest.source import PoolKey
+from feedgate_ingest.source import PoolKeys
 from feedgate_kit.bus.embedded import EmbeddedBus
 from feedgate_kit.bus.record import HEARTBEAT_KEY, VERSION_HEADER, Record
 from feedgate_kit.clock import SystemClock
@@ -45,7 +45,7 @@ async def put_together() -> AsyncIterator[tuple[Service, EmbeddedBus, ScriptedCa
         camera=camera,
         vault=vault,
         resolver=Names(),
-        pool_key=PoolKey("key", vault.private_key),
+        pool_keys=PoolKeys({"key": vault.private_key}),
         pulse=Pulse(CLOCK),
         clock=CLOCK,
     )

@@ -28,10 +28,12 @@ async def token() -> str:
 
 def vault(answer: Callable[[httpx.Request], httpx.Response]) -> RegistryVault:
     transport = httpx.MockTransport(answer)
-    return RegistryVault("http://registry.test", token, pool="yard", key_id="key", transport=transport)
+    return RegistryVault(
+        "http://registry.test", token, pool="yard", key_ids=["last", "next"], transport=transport
+    )
 
 
-async def test_it_asks_as_itself_for_its_pool_and_key() -> None:
+async def test_it_asks_as_itself_for_its_pool_and_keys() -> None:
     asked: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -44,7 +46,7 @@ async def test_it_asks_as_itself_for_its_pool_and_key() -> None:
     (request,) = asked
     assert (request.method, request.url.path) == ("POST", "/internal/v1/cameras/cam/source")
     assert request.headers["authorization"] == "Bearer the-token"
-    assert json.loads(request.content) == {"pool": "yard", "key_id": "key"}
+    assert json.loads(request.content) == {"pool": "yard", "key_ids": ["last", "next"]}
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,9 @@ async def test_without_a_token_nothing_is_asked() -> None:
         raise TokenUnavailableError("issuer away")
 
     transport = httpx.MockTransport(lambda _: pytest.fail("asked"))
-    asking = RegistryVault("http://registry.test", no_token, pool="yard", key_id="key", transport=transport)
+    asking = RegistryVault(
+        "http://registry.test", no_token, pool="yard", key_ids=["last", "next"], transport=transport
+    )
     with pytest.raises(FeedError) as caught:
         await asking.fetch("cam")
     assert caught.value.reason is Reason.SOURCE_UNAVAILABLE

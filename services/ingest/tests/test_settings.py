@@ -17,21 +17,31 @@ def settings(**fields: object) -> IngestSettings:
 
 
 def test_a_key_without_a_name_has_the_one_made_from_it() -> None:
-    assert settings().load_pool_key().key_id == key_id_of(KEY.public_key())
-    assert settings(pool_key_id="site-1").load_pool_key().key_id == "site-1"
+    last = X25519PrivateKey.generate()
+    text = f"{private_key_text(KEY)}\nsite-1 {private_key_text(last)}\n"
+    keys = settings(pool_private_key=SecretStr(text)).load_pool_keys().private_keys
+    assert list(keys) == [key_id_of(KEY.public_key()), "site-1"]
+    assert private_key_text(keys["site-1"]) == private_key_text(last)
 
 
 def test_a_key_does_not_show_itself() -> None:
-    assert private_key_text(KEY) not in repr(settings()) + repr(settings().load_pool_key())
+    assert private_key_text(KEY) not in repr(settings()) + repr(settings().load_pool_keys())
 
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(None, "is not set"), (SecretStr("c2VjcmV0"), "has 6 bytes"), (SecretStr("!"), "base64")],
+    [
+        (None, "is not set"),
+        (SecretStr("c2VjcmV0"), "has 6 bytes"),
+        (SecretStr("!"), "base64"),
+        (SecretStr(" \n"), "there is no private key"),
+        (SecretStr(f"a b {private_key_text(KEY)}"), "a name and a key"),
+        (SecretStr(f"{private_key_text(KEY)}\n" * 2), "that no other line has"),
+    ],
 )
 def test_a_key_that_is_none_is_named(value: SecretStr | None, said: str) -> None:
     with pytest.raises(SettingsError, match=f"FEEDGATE_INGEST_POOL_PRIVATE_KEY.*{said}") as caught:
-        settings(pool_private_key=value).load_pool_key()
+        settings(pool_private_key=value).load_pool_keys()
     assert "c2VjcmV0" not in str(caught.value)
 
 

@@ -22,7 +22,7 @@ from feedgate_ingest.outlet import Outlet
 from feedgate_ingest.pauses import PausePlan
 from feedgate_ingest.reasons import FeedError
 from feedgate_ingest.session import Session, SessionTools
-from feedgate_ingest.source import PoolKey, SealedSource
+from feedgate_ingest.source import PoolKeys, SealedSource
 from feedgate_ingest.worker import Worker
 from feedgate_kit.addresses import Address, parse_networks
 from feedgate_kit.bus.ports import MediaTail
@@ -163,7 +163,7 @@ class Yard:
             camera=self.camera,
             vault=self.vault,
             resolver=self.names,
-            pool_key=PoolKey("key", self.vault.private_key),
+            pool_keys=PoolKeys({"key": self.vault.private_key}),
             own_networks=(),
             new_outlet=partial(Outlet, self.feed, unit_record, self.metrics),
             board=self.board,

@@ -10,7 +10,7 @@ from feedgate_kit.sealing import SealingError, open_sealed
 
 from .conftest import DEPOT_KEY, SITE_KEY, SOURCE, Stand, authorised, code_of, registered
 
-WISH = {"pool": "site", "key_id": "site-key-1"}
+WISH = {"pool": "site", "key_ids": ["site-key-1"]}
 
 
 def url_of(camera: dict[str, Any]) -> str:
@@ -48,7 +48,7 @@ async def test_credentials_beside_the_url_are_sealed_into_it(stand: Stand) -> No
     source = {"url": "rtsp://192.168.7.9:8554/live?channel=1", "username": "admin", "password": password}
     camera = await registered(ana, source=source, ingest_pool="depot")
     await authorised(ana, camera["id"])
-    handed = (await worker.post(url_of(camera), json={"pool": "depot", "key_id": "depot-key-1"})).json()
+    handed = (await worker.post(url_of(camera), json={"pool": "depot", "key_ids": ["depot-key-1"]})).json()
     assert handed["allowed_networks"] == ["192.168.7.0/24"]
     sealed = base64.b64decode(handed["sealed"])
     opened = parse_rtsp_url(open_sealed(DEPOT_KEY, sealed, camera["id"], 1, "depot-key-1").decode())
@@ -104,9 +104,9 @@ async def test_a_source_is_withheld_unless_its_owner_shares_it_now(stand: Stand)
 @pytest.mark.parametrize(
     ("wish", "code"),
     [
-        pytest.param({"pool": "depot", "key_id": "depot-key-1"}, "another-pool", id="another pool"),
-        pytest.param({"pool": "attic", "key_id": "site-key-1"}, "another-pool", id="unknown pool"),
-        pytest.param({"pool": "site", "key_id": "site-key-2"}, "sealed-to-another-key", id="another key"),
+        pytest.param({"pool": "depot", "key_ids": ["depot-key-1"]}, "another-pool", id="another pool"),
+        pytest.param({"pool": "attic", "key_ids": ["site-key-1"]}, "another-pool", id="unknown pool"),
+        pytest.param({"pool": "site", "key_ids": ["site-key-2"]}, "sealed-to-another-key", id="another key"),
     ],
 )
 async def test_a_source_goes_to_no_other_pool_or_key(stand: Stand, wish: dict[str, str], code: str) -> None:

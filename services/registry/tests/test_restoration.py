@@ -11,7 +11,7 @@ from feedgate_registry.tables import OUTBOX
 
 from .conftest import SOURCE, Stand, authorised, code_of, registered
 
-WISH = {"pool": "site", "key_id": "site-key-1"}
+WISH = {"pool": "site", "key_ids": ["site-key-1"]}
 
 
 async def restored(stand: Stand, *states: camera_pb.CameraState) -> Counter[str]:

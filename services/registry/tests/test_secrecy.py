@@ -88,7 +88,7 @@ async def play(stand: Stand) -> list[httpx.Response]:
         await keep(await ana.get("/registry/v1/pools"))
         await keep(await ana.get("/registry/v1/openapi.json"))
         await keep(await worker.post(f"/internal/v1{url.removeprefix('/registry/v1')}/source",
-                                     json={"pool": "site", "key_id": "site-key-1"}))  # fmt: skip
+                                     json={"pool": "site", "key_ids": ["site-key-1"]}))  # fmt: skip
         await keep(await worker.get("/metrics"))
         await keep(await ana.post(f"{url}/pause"))
         await keep(await ana.post(f"/registry/v1/authorisations/{given['id']}/withdraw"))

@@ -14,7 +14,7 @@ from feedgate_contracts.feed.v1 import feed_pb2 as feed_pb
 from feedgate_kit.bus.record import HEARTBEAT_KEY, Record
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.database_watch import DatabaseWatch
-from feedgate_kit.migration import NewerSchemaError
+from feedgate_kit.migration import NewerSchemaError, migrate, schema_of
 from feedgate_kit.sealing import public_key_text
 from feedgate_kit.tokens import LocalIssuer
 from feedgate_kit.topics import FEED_STATE
@@ -79,11 +79,26 @@ async def test_a_running_service_goes_on_beside_a_later_version_that_migrates(st
     await watch.ask()
     async with stand.database.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999_later'"))
+        await connection.execute(text("UPDATE schema_compatibility SET oldest_revision = '9999_later'"))
     await watch.ask()
     await late.ask()
     assert (watch.is_migrated, late.is_migrated) == (True, False)
     with pytest.raises(NewerSchemaError, match="9999_later"):
         await late.refuse_newer()
+
+
+async def test_a_later_versions_tables_that_this_one_can_run_on_are_no_hindrance(stand: Stand) -> None:
+    async with stand.database.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999_later'"))
+    late = DatabaseWatch(stand.database, PACKAGE, interval_s=1)
+    await late.refuse_newer()
+    await late.ask()
+    assert late.is_migrated
+    await migrate(stand.database, PACKAGE)  # leaves them alone
+    assert await schema_of(stand.database, PACKAGE) == "expanded"
+    async with stand.database.begin() as connection:
+        await connection.execute(text("DROP TABLE schema_compatibility"))
+    assert await schema_of(stand.database, PACKAGE) == "newer"
 
 
 async def test_the_migrations_make_the_tables_the_code_uses(stand: Stand) -> None:
@@ -92,7 +107,7 @@ async def test_the_migrations_make_the_tables_the_code_uses(stand: Stand) -> Non
         return {
             table: {str(column["name"]): bool(column["nullable"]) for column in inspector.get_columns(table)}
             for table in inspector.get_table_names()
-            if table != "alembic_version"
+            if table not in {"alembic_version", "schema_compatibility"}
         }
 
     def indexes(connection: Connection) -> set[str | None]:

@@ -19,6 +19,10 @@ WithDatabase = Literal["registry", "access-policy", "audit"]
 WithStateTopic = Literal["registry", "access-policy"]
 """The services whose database has a state topic to follow; as `restored.KINDS` has them."""
 
+Rotated = Literal["ticket-key", "source-key", "authority"]
+RotationStep = Literal["next", "use", "drop"]
+"""As `rotation.Kind` and `rotation.Step` have them."""
+
 WithSettings = Literal["up", "registry", "access-policy", "ingest", "relay", "audit"]
 """As `effective_settings.KINDS` has them."""
 
@@ -112,6 +116,68 @@ def restored(
         typer.echo(f"{event}: {times}")
     if not events:
         typer.echo("nothing to change")
+
+
+@app.command()
+def rotate(
+    kind: Annotated[Rotated, typer.Argument(help="What the file holds.")],
+    step: Annotated[RotationStep, typer.Argument(help="`next`, then `use`, then `drop`.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="The keys. Of an authority its certificates, `ca.pem`, with the keys in `ca.key` beside it.",
+        ),
+    ],
+) -> None:
+    """Do one step of replacing a key: nobody ever meets one that they do not know yet.
+
+    `next` adds a key that is believed and not yet used, `use` puts it in use and leaves the last one believed
+    (done again, it goes back), `drop` forgets the last one. What has to happen between the steps, and how long
+    to wait, is in docs/guide/operations-drills.md.
+
+    Prints the keys' names, the one in use first, never the keys. Status 2 and one line where the step cannot
+    be done: then nothing was changed.
+    """
+    from feedgate.rotation import rotate as rotated
+
+    for line in rotated(kind, step, file):
+        typer.echo(line)
+
+
+@app.command()
+def reseal(
+    pool: Annotated[str, typer.Argument(help="Whose cameras, as registry's pools file names it.")],
+    keys: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="The pool's private keys, as its ingest workers have them."),
+    ],
+    database_url: Annotated[
+        str,
+        typer.Option(
+            envvar="FEEDGATE_REGISTRY_DATABASE_URL",
+            metavar="URL",
+            help="Registry's own. Better in the variable: `ps` shows arguments to everybody.",
+        ),
+    ],
+) -> None:
+    """Seal the stored sources of a pool's cameras to the first of its keys, while registry runs.
+
+    Run it where the pool's private keys are: each source lies open for a moment in this command's memory, and
+    each is put on record. Doing it again changes nothing.
+
+    Prints how many were sealed anew. Status 1 where some could not be opened with these keys: how many, and
+    the key they are sealed to. As long as there are any, the last key must not be dropped.
+    """
+    from feedgate.resealing import load_pool_keys
+    from feedgate.resealing import reseal as resealed
+
+    result = asyncio.run(resealed(database_url, pool, load_pool_keys(keys)))
+    typer.echo(f"sealed anew: {result.done}")
+    for key_id, count in sorted(result.left.items()):
+        typer.echo(f"still sealed to `{key_id}`: {count}")
+    if result.left:
+        raise typer.Exit(1)
 
 
 @app.command("check-settings")

@@ -23,7 +23,7 @@ from feedgate.service_databases import PACKAGES, database_errors
 from feedgate.settings import UpSettings
 from feedgate_access_policy.ports import AccessPolicyPorts
 from feedgate_access_policy.settings import AccessPolicySettings
-from feedgate_access_policy.ticket import load_ticket_keys
+from feedgate_access_policy.ticket import TicketKeyFile
 from feedgate_audit.ports import AuditPorts
 from feedgate_audit.settings import AuditSettings
 from feedgate_ingest.settings import IngestSettings
@@ -186,7 +186,7 @@ def _access_policy(box: Box) -> Service:
         database=box.databases["access-policy"],
         verifier=box.verifier,
         agencies=box.agencies,
-        ticket_keys=load_ticket_keys([settings.ticket_key_file, *settings.more_ticket_key_files]),
+        ticket_keys=TicketKeyFile(settings.ticket_key_file),
         clock=box.clock,
     )
     return feedgate_access_policy.app.create_app(settings, ports)

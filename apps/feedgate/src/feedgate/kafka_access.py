@@ -31,6 +31,8 @@ from feedgate_kit.bus.kafka_topics import until
 from feedgate_kit.errors import BusError
 
 TIMEOUT_S: Final = 30.0
+"""For rights, and for each user."""
+LOGINS_AT_ONCE: Final = 8
 ITERATIONS: Final = 8192
 """Of SCRAM; Kafka takes 4096 and more."""
 PRINCIPAL: Final = "User:"
@@ -79,8 +81,8 @@ class KafkaAccess:
             async with asyncio.timeout(TIMEOUT_S):
                 changes = await self._remove_users(users, passwords)
                 changes += await self._apply_rights({_binding(right) for right in rights})
-                if passwords is not None:
-                    changes += await self._apply_users(users, passwords)
+            if passwords is not None:
+                changes += await self._apply_users(users, passwords)
         return changes
 
     async def _remove_users(self, wanted: Collection[str], passwords: PasswordFolder | None) -> list[str]:
@@ -111,18 +113,31 @@ class KafkaAccess:
         ]
 
     async def _apply_users(self, users: Iterable[str], passwords: PasswordFolder) -> list[str]:
+        """Some at a time: a log-in takes Kafka a moment each, and there may be hundreds of agencies."""
         passwords.open()
         known = await self._users()
-        changes: list[str] = []
-        for user in users:
-            password = passwords.read(user)
-            if user not in known:
-                await self._set(user, password or passwords.make(user))
-                changes.append(f"user {user}: made")
-            elif password is not None and not await self._lets_in(user, password):
-                await self._set(user, password)
-                changes.append(f"user {user}: has the password in its file now")
-        return changes
+        at_once = asyncio.Semaphore(LOGINS_AT_ONCE)
+
+        async def applied(user: str) -> str | None:
+            async with at_once, asyncio.timeout(TIMEOUT_S):
+                return await self._apply_user(user, passwords, is_known=user in known)
+
+        # Each to its end: what was changed of one is not undone because another failed.
+        done = await asyncio.gather(*map(applied, users), return_exceptions=True)
+        for result in done:
+            if isinstance(result, BaseException):
+                raise result
+        return [line for line in done if isinstance(line, str)]
+
+    async def _apply_user(self, user: str, passwords: PasswordFolder, *, is_known: bool) -> str | None:
+        password = passwords.read(user)
+        if not is_known:
+            await self._set(user, password or passwords.make(user))
+            return f"user {user}: made"
+        if password is not None and not await self._lets_in(user, password):
+            await self._set(user, password)
+            return f"user {user}: has the password in its file now"
+        return None
 
     async def _set(self, user: str, password: str) -> None:
         info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, ITERATIONS)

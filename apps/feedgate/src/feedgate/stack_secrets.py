@@ -18,13 +18,13 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import yaml
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from feedgate.authority import Authority, Pair
+from feedgate.private_file import write
+from feedgate.rotation import new_source_key, new_ticket_key
 from feedgate_kit.errors import FeedgateError
-from feedgate_kit.sealing import key_id_of, private_key_text, public_key_text, read_private_key
+from feedgate_kit.pem import pem_blocks
+from feedgate_kit.sealing import public_key_text, read_private_keys
 
 ORIGINALS: Final = "originals"
 
@@ -104,13 +104,19 @@ class Originals:
         return self.text(name, lambda: secrets.token_urlsafe(32))
 
     def authority(self) -> Authority:
-        """The deployment's own."""
+        """The deployment's own; while it is replaced, the one of two that is in use."""
         certificate, key = self.folder / "ca.pem", self.folder / "ca.key"
         if not (certificate.exists() and key.exists()):
             pair = Authority.make(self.now).pair
             write(key, pair.key, 0o600)
             write(certificate, pair.certificate, 0o600)
-        return Authority(Pair(certificate.read_text(encoding="utf-8"), key.read_text(encoding="utf-8")))
+        certificates, keys = (pem_blocks(each.read_text(encoding="utf-8")) for each in (certificate, key))
+        return Authority(Pair(certificates[0], keys[0]))
+
+    def authorities(self) -> str:
+        """The certificates of all that are to be believed."""
+        self.authority()
+        return (self.folder / "ca.pem").read_text(encoding="utf-8")
 
     def certificate(self, name: str, hosts: Sequence[str]) -> Pair:
         """A server's, made anew when its hosts or the authority change or its end is near.
@@ -150,7 +156,7 @@ def make_stack_secrets(folder: Path, plan: Plan) -> list[str]:
 
 def _contents(container: str, plan: Plan, originals: Originals) -> Iterator[tuple[str, str]]:
     """The files of one container: their names and what they hold."""
-    yield "ca.pem", originals.authority().pair.certificate
+    yield "ca.pem", originals.authorities()
     if container in SERVICES:
         yield from _of_service(container, plan, originals)
     else:
@@ -179,9 +185,9 @@ def _of_service(service: str, plan: Plan, originals: Originals) -> Iterator[tupl
         yield "pools.yaml", _pools(plan, originals)
     if service == "access-policy":
         yield f"{setting}operator_pseudonym_key", originals.password("operator-pseudonym-key")
-        yield "ticket.pem", originals.text("ticket.pem", _ticket_key)
+        yield "ticket.pem", originals.text("ticket.pem", new_ticket_key)
     if service == "ingest":
-        yield f"{setting}pool_private_key", originals.text(f"pool-{plan.pool}", _pool_key)
+        yield f"{setting}pool_private_key", originals.text(f"pool-{plan.pool}", new_source_key)
 
 
 def _of_jobs(plan: Plan, originals: Originals) -> Iterator[tuple[str, str]]:
@@ -300,28 +306,15 @@ def _host_of(address: str) -> str:
 
 
 def _pools(plan: Plan, originals: Originals) -> str:
-    public = read_private_key(originals.text(f"pool-{plan.pool}", _pool_key)).public_key()
+    keys = read_private_keys(originals.text(f"pool-{plan.pool}", new_source_key))
+    key_id, in_use = next(iter(keys.items()))
     pool = {
         "name": plan.pool,
-        "key_id": key_id_of(public),
-        "public_key": public_key_text(public),
+        "key_id": key_id,
+        "public_key": public_key_text(in_use.public_key()),
         "allowed_networks": list(plan.allowed_networks),
     }
     return yaml.safe_dump([pool], sort_keys=False)
-
-
-def _ticket_key() -> str:
-    return (
-        Ed25519PrivateKey.generate()
-        .private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        .decode()
-    )
-
-
-def _pool_key() -> str:
-    return private_key_text(X25519PrivateKey.generate())
 
 
 def _cluster_id() -> str:
@@ -333,7 +326,7 @@ def _hand_out(file: Path, text: str, owner: int) -> bool:
     if file.exists() and file.read_text(encoding="utf-8") == text:
         return False
     _folder(file.parent, owner)
-    write(file, text, 0o400, owner)
+    write(file, text, 0o400, (owner, owner))
     return True
 
 
@@ -343,18 +336,3 @@ def _folder(folder: Path, owner: int | None) -> Path:
         os.chown(folder, owner, owner)
         folder.chmod(0o700)
     return folder
-
-
-def write(file: Path, text: str, mode: int, owner: int | None = None) -> None:
-    """Write it whole or not at all; nobody else can read it at any moment."""
-    part = file.with_name(f".{file.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(
-        os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8"
-    ) as output:
-        output.write(text)
-        output.flush()
-        os.fsync(output.fileno())
-    if owner is not None and os.geteuid() == 0:
-        os.chown(part, owner, owner)
-    part.replace(file)

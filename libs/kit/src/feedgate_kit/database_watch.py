@@ -25,7 +25,7 @@ class DatabaseWatch:
         self.is_migrated = False
 
     async def refuse_newer(self) -> None:
-        """At the start: do not run on a database that a later version has migrated.
+        """At the start: do not run on a database that a later version has migrated for itself alone.
 
         One that does not answer now is waited for by `run`.
 
@@ -55,4 +55,4 @@ class DatabaseWatch:
         else:
             self.answers = True
             # A later version migrates beside those that run, and only adds to what they use.
-            self.is_migrated = schema == "current" or (schema == "newer" and self.is_migrated)
+            self.is_migrated = schema in {"current", "expanded"} or (schema == "newer" and self.is_migrated)

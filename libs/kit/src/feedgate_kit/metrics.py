@@ -1,7 +1,10 @@
 """The metrics every service has, and how registries become one page."""
 
 import asyncio
+import math
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import (
@@ -17,6 +20,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from feedgate_kit.trust import last_end
+
 DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """One set for all durations of requests and deliveries, so that panels can be laid over each other."""
 
@@ -29,22 +34,27 @@ USUAL_CLOSE_CODES: Final = frozenset({*range(1000, 1004), *range(1005, 1016)})
 """RFC 6455 §7.4.1 and the three registered since. Any other a client may have made up."""
 
 
-def show_certificates(registry: CollectorRegistry, not_after_s: Mapping[str, float]) -> None:
-    """Until when the certificates count that this process has read at its start.
+def show_certificates(registry: CollectorRegistry, files: Mapping[str, Path]) -> None:
+    """Until when the certificates count that this process shows and believes, as its files are now.
 
     Args:
         registry: the service's.
-        not_after_s: seconds since the Unix epoch, by setting.
+        files: by setting.
     """
     gauge = Gauge(
         "tls_certificate_not_after_timestamp_seconds",
-        "When the last certificate in a setting's file ends, as read at the start. Less than two weeks from"
-        " now: put the next one into the file and restart; after it, nothing that needs it connects.",
+        "When the last certificate in a setting's file ends, as it is now. Less than two weeks from now: put"
+        " the next one into the file; after it, nothing that needs it connects.",
         ["setting"],
         registry=registry,
     )
-    for setting, at_s in not_after_s.items():
-        gauge.labels(setting).set(at_s)
+    for setting, file in files.items():
+        gauge.labels(setting).set_function(partial(_not_after_s, file))
+
+
+def _not_after_s(file: Path) -> float:
+    end = last_end(file)
+    return math.nan if end is None else end.timestamp()
 
 
 class HttpMetrics:

@@ -72,6 +72,29 @@ def read_private_key(text: str) -> X25519PrivateKey:
     return X25519PrivateKey.from_private_bytes(_key_bytes(text, "private"))
 
 
+def read_private_keys(text: str) -> dict[str, X25519PrivateKey]:
+    """The keys of a pool's secret file by key id, a line each; the first is the one that sources are sealed to.
+
+    A line is a key, or a name and a key where the pools file names it otherwise than `key_id_of`.
+
+    Raises:
+        SealingError: there is none, one is no key, or one stands twice; none is repeated.
+    """
+    keys: dict[str, X25519PrivateKey] = {}
+    for line in text.splitlines():
+        if not line.strip():
+            continue
+        *name, key_text = line.split()
+        key = read_private_key(key_text)
+        key_id = name[0] if name else key_id_of(key.public_key())
+        if len(name) > 1 or key_id in keys:
+            raise SealingError("a line is not a key, or a name and a key, that no other line has")
+        keys[key_id] = key
+    if not keys:
+        raise SealingError(f"there is no private key; one of {KEY_BYTES} bytes is needed")
+    return keys
+
+
 def key_id_of(public_key: X25519PublicKey) -> str:
     """A short name of the key, for whoever makes one and needs its `key id`."""
     return hashlib.sha256(public_key.public_bytes_raw()).hexdigest()[:16]

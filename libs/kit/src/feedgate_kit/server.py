@@ -4,10 +4,12 @@ import asyncio
 import gc
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
@@ -24,7 +26,7 @@ from feedgate_kit.redaction import redact_text
 from feedgate_kit.service import Lifespan, MakeSocket, Service, WebSocketProtocol
 from feedgate_kit.settings import ServiceSettings, load_settings
 from feedgate_kit.telemetry import configure_logging
-from feedgate_kit.trust import ServerCertificate, not_after
+from feedgate_kit.trust import FollowedContext, ServerCertificate
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -199,10 +201,7 @@ def run(kind: type[S], build: Callable[[S], Servable]) -> int:
 async def _serve_built(settings: S, build: Callable[[S], Servable]) -> None:
     service = build(settings)
     if isinstance(service, Service):
-        show_certificates(
-            service.registry,
-            {name: not_after(file, name).timestamp() for name, file in settings.certificate_files().items()},
-        )
+        show_certificates(service.registry, settings.certificate_files())
     await serve(
         service,
         settings.public_listen,
@@ -263,6 +262,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=max(1, round(shutdown_s)),
                 ssl_certfile=None if tls is None else tls.certificate_file,
                 ssl_keyfile=None if tls is None else tls.key_file,
+                ssl_context_factory=None if tls is None else partial(_following, tls),
             )
         )
         self.accepting = asyncio.Event()
@@ -275,6 +275,12 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self.accepting.set()
+
+
+def _following(
+    tls: ServerCertificate, _: uvicorn.Config, make: Callable[[], ssl.SSLContext]
+) -> ssl.SSLContext:
+    return FollowedContext(ssl.PROTOCOL_TLS_SERVER, make, [tls.certificate_file, tls.key_file])
 
 
 @asynccontextmanager

@@ -1,15 +1,17 @@
 """Whose TLS certificates count, and until when."""
 
 import ssl
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self
 
 import httpx
 from cryptography import x509
 
 from feedgate_kit.errors import FeedgateError
+from feedgate_kit.followed import Followed
 
 Trust = ssl.SSLContext | bool
 """What httpx takes as `verify`."""
@@ -21,8 +23,35 @@ class CertificateError(FeedgateError):
     """A file of certificates cannot be used; names its setting."""
 
 
+class FollowedContext(ssl.SSLContext):
+    """A TLS context made of files; a connection that begins after they changed is made with what they hold then.
+
+    Connections that are open go on. Files that are of no use leave the last context in force.
+    """
+
+    def __new__(cls, protocol: int, make: Callable[[], ssl.SSLContext], files: Sequence[Path]) -> Self:
+        """As its base is made: by the protocol alone."""
+        del make, files
+        return super().__new__(cls, protocol)
+
+    def __init__(self, protocol: int, make: Callable[[], ssl.SSLContext], files: Sequence[Path]) -> None:
+        """Read the files.
+
+        Args:
+            protocol: `ssl.PROTOCOL_TLS_CLIENT` or `ssl.PROTOCOL_TLS_SERVER`.
+            make: reads them.
+            files: as in `Followed`.
+        """
+        del protocol
+        self._followed = Followed(make, files)
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """One connection, as asyncio, uvloop and anyio begin theirs."""
+        return self._followed.current().wrap_bio(*args, **kwargs)
+
+
 def load_trust(ca_file: Path | None, setting: str) -> Trust:
-    """The system's authorities and those of `ca_file`.
+    """The system's authorities and those of `ca_file`, whose changes are followed.
 
     Args:
         ca_file: PEM certificates; None for the system's alone.
@@ -33,10 +62,14 @@ def load_trust(ca_file: Path | None, setting: str) -> Trust:
     """
     if ca_file is None:
         return SYSTEM_TRUST
-    not_after(ca_file, setting)
-    context = httpx.create_ssl_context()
-    context.load_verify_locations(cafile=ca_file)
-    return context
+
+    def make() -> ssl.SSLContext:
+        not_after(ca_file, setting)
+        context = httpx.create_ssl_context()
+        context.load_verify_locations(cafile=ca_file)
+        return context
+
+    return FollowedContext(ssl.PROTOCOL_TLS_CLIENT, make, [ca_file])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +126,15 @@ def not_after(file: Path, setting: str, now: datetime | None = None) -> datetime
             f" {_day(newest.not_valid_after_utc)}; allowed: a certificate that is in date now, {_day(now)}"
         )
     return max(in_date)
+
+
+def last_end(file: Path) -> datetime | None:
+    """When the last certificate of a PEM file ends; None where it holds none."""
+    try:
+        certificates = x509.load_pem_x509_certificates(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return max(each.not_valid_after_utc for each in certificates)
 
 
 def _day(moment: datetime) -> str:

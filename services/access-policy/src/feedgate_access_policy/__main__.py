@@ -5,7 +5,7 @@ import sys
 from feedgate_access_policy.app import create_app
 from feedgate_access_policy.ports import AccessPolicyPorts
 from feedgate_access_policy.settings import AccessPolicySettings
-from feedgate_access_policy.ticket import load_ticket_keys
+from feedgate_access_policy.ticket import TicketKeyFile
 from feedgate_kit.bus.kafka import KafkaBus, kafka_settings
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.database import Database
@@ -23,7 +23,7 @@ def build(settings: AccessPolicySettings) -> Service:
         database=Database(settings.require_database_url()),
         verifier=TokenVerifier(settings.load_issuers(), clock, trust=settings.load_trust()),
         agencies=settings.load_agencies(),
-        ticket_keys=load_ticket_keys([settings.ticket_key_file, *settings.more_ticket_key_files]),
+        ticket_keys=TicketKeyFile(settings.ticket_key_file),
         clock=clock,
     )
     service = create_app(settings, ports)

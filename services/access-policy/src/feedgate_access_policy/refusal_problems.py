@@ -5,7 +5,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from feedgate_access_policy.adapters.people import PseudonymTakenError
+from feedgate_access_policy.adapters.people import PseudonymChangedError, PseudonymTakenError
 from feedgate_access_policy.answers import decision_answer
 from feedgate_access_policy.decision import STATE_NOT_FRESH
 from feedgate_access_policy.refusals import (
@@ -24,6 +24,7 @@ ERRORS: Final[ErrorTable] = {
     NotFoundError: (404, "not-found"),
     NotPendingError: (409, "request-not-pending"),
     PseudonymTakenError: (409, "pseudonym-taken"),
+    PseudonymChangedError: (409, "pseudonym-changed"),
     TooLargeError: (409, "record-too-large"),
 }
 

@@ -15,17 +15,14 @@ class AccessPolicySettings(ServiceSettings):
     operator_pseudonym_key: SecretStr = Field(min_length=32)
     """Secret under which operators are pseudonymised; known to no other service.
 
-    At least 32 characters of randomness. Changing it makes every person a new one:
-    open grants can no longer be used, and old decisions are told apart by the
-    `people` table only.
+    At least 32 characters of randomness. It cannot be changed: whoever is on record under
+    another pseudonym is refused (`pseudonym-changed`), for as two people they could approve
+    what they asked for themselves.
     """
 
     ticket_key_file: Path
-    """Ed25519 private key that signs tickets, PKCS #8 in PEM, readable by this service only."""
-
-    more_ticket_key_files: tuple[Path, ...] = ()
-    """Further keys that relays should believe, as a JSON list: the next key before it signs, the last one
-    for a minute after. Relays ask for the public halves at `/internal/v1/ticket-keys`."""
+    """Ed25519 private keys, PKCS #8 in PEM, readable by this service only. The first signs tickets; relays
+    believe all of them. Changes are followed: `feedgate rotate ticket-key`."""
 
     packs_folder: Path | None = None
     """Jurisdiction packs to load instead of those that come with this version."""

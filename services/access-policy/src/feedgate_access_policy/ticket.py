@@ -16,6 +16,8 @@ from jwt.utils import base64url_encode
 
 from feedgate_kit.clock import MICROSECONDS
 from feedgate_kit.errors import FeedgateError
+from feedgate_kit.followed import Followed
+from feedgate_kit.pem import pem_blocks
 
 ISSUER: Final = "feedgate-access-policy"
 AUDIENCE: Final = "feedgate-relay"
@@ -72,14 +74,18 @@ class TicketKey:
 
 
 class TicketKeys:
-    """The key that signs, and others that relays should still believe."""
+    """The key that signs, and others that relays should believe: the next one, or the last."""
 
     def __init__(self, keys: Sequence[Ed25519PrivateKey]) -> None:
         """The first one signs."""
-        self._keys = [TicketKey(key, _thumbprint(key)) for key in keys]
+        self._keys = [TicketKey(key, thumbprint(key)) for key in keys]
+
+    def present(self) -> Sequence[TicketKey]:
+        """As they are now, the one that signs first."""
+        return self._keys
 
     def sign(self, ticket: Ticket) -> str:
-        key = self._keys[0]
+        key = self.present()[0]
         return jwt.encode(ticket.claims(), key.private, algorithm="EdDSA", headers={"kid": key.kid})
 
     def jwks(self) -> dict[str, Any]:
@@ -87,29 +93,51 @@ class TicketKeys:
         return {
             "keys": [
                 _public_jwk(key.private) | {"kid": key.kid, "use": "sig", "alg": "EdDSA"}
-                for key in self._keys
+                for key in self.present()
             ]
         }
 
 
-def load_ticket_keys(files: Sequence[Path]) -> TicketKeys:
-    """The keys in the files; the first one signs.
+class TicketKeyFile(TicketKeys):
+    """The keys in a file, whose changes are followed: a rotation needs no restart."""
 
-    Raises:
-        TicketKeyError: a file cannot be read or holds no Ed25519 key.
-    """
-    return TicketKeys([_load(file) for file in files])
+    def __init__(self, file: Path) -> None:
+        """Read it.
+
+        Raises:
+            TicketKeyError: it cannot be read, holds no key, or one that is no Ed25519 key.
+        """
+        self._followed = Followed(lambda: [TicketKey(key, thumbprint(key)) for key in _load(file)], [file])
+
+    def present(self) -> Sequence[TicketKey]:
+        return self._followed.current()
 
 
-def _load(file: Path) -> Ed25519PrivateKey:
+def _load(file: Path) -> list[Ed25519PrivateKey]:
     try:
-        key = load_pem_private_key(file.read_bytes(), password=None)
+        text = file.read_text(encoding="ascii")
     except OSError as error:
         raise TicketKeyError(f"ticket key `{file}` cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        text = ""
+    blocks = pem_blocks(text)
+    if not blocks:
+        raise TicketKeyError(f"ticket key `{file}` holds no PEM private key")
+    return [read_ticket_key(block, f"ticket key `{file}`") for block in blocks]
+
+
+def read_ticket_key(pem: str, what: str) -> Ed25519PrivateKey:
+    """A key that could sign tickets.
+
+    Raises:
+        TicketKeyError: it is none; says `what`.
+    """
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise TicketKeyError(f"ticket key `{file}` is no PEM private key without a password") from error
+        raise TicketKeyError(f"{what} is no PEM private key without a password") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise TicketKeyError(f"ticket key `{file}` is of another kind; Ed25519 is needed")
+        raise TicketKeyError(f"{what} is of another kind; Ed25519 is needed")
     return key
 
 
@@ -118,8 +146,8 @@ def _public_jwk(key: Ed25519PrivateKey) -> dict[str, Any]:
     return public
 
 
-def _thumbprint(key: Ed25519PrivateKey) -> str:
-    """RFC 7638 3, with the members of an OKP key in order (RFC 8037 2)."""
+def thumbprint(key: Ed25519PrivateKey) -> str:
+    """What tickets name it by: RFC 7638 3, with the members of an OKP key in order (RFC 8037 2)."""
     public = _public_jwk(key)
     hashed = Hash(SHA256())
     hashed.update(f'{{"crv":"{public["crv"]}","kty":"{public["kty"]}","x":"{public["x"]}"}}'.encode())

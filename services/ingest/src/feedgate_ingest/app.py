@@ -65,7 +65,7 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
         camera=ports.camera,
         vault=ports.vault,
         resolver=ports.resolver,
-        pool_key=ports.pool_key,
+        pool_keys=ports.pool_keys,
         own_networks=settings.load_own_networks(),
         new_outlet=partial(Outlet, pictures, unit_record, metrics),
         board=board,
@@ -167,7 +167,7 @@ def system_ports(
         registry_transport: how to reach registry, where not over the network.
     """
     pulse = Pulse(clock)
-    pool_key = settings.load_pool_key()
+    pool_keys = settings.load_pool_keys()
     timeouts = PyAvTimeouts(
         describe_s=settings.describe_timeout_s,
         open_s=settings.open_timeout_s,
@@ -180,12 +180,12 @@ def system_ports(
             settings.registry_url,
             token,
             pool=settings.pool,
-            key_id=pool_key.key_id,
+            key_ids=list(pool_keys.private_keys),
             trust=settings.load_trust(),
             transport=registry_transport,
         ),
         resolver=SystemResolver(),
-        pool_key=pool_key,
+        pool_keys=pool_keys,
         pulse=pulse,
         clock=clock,
     )

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from feedgate_ingest.arrival import Pulse
 from feedgate_ingest.picture import PictureTaker
-from feedgate_ingest.source import PinnedSource, PoolKey, SealedSource
+from feedgate_ingest.source import PinnedSource, PoolKeys, SealedSource
 from feedgate_kit.bus.ports import Bus
 from feedgate_kit.clock import Clock
 from feedgate_kit.resolver import Resolver
@@ -47,6 +47,6 @@ class IngestPorts:
     camera: Camera
     vault: SourceVault
     resolver: Resolver
-    pool_key: PoolKey
+    pool_keys: PoolKeys
     pulse: Pulse  # the one that `camera` asks; beaten while the service runs
     clock: Clock

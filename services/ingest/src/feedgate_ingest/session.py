@@ -20,7 +20,7 @@ from feedgate_ingest.pauses import Attempts
 from feedgate_ingest.ports import Camera, SourceVault
 from feedgate_ingest.reasons import TREATMENTS, FeedError, Phase, Reason
 from feedgate_ingest.run import Run, RunIdentity, RunReport
-from feedgate_ingest.source import PoolKey, Source, pin
+from feedgate_ingest.source import PoolKeys, Source, pin
 from feedgate_kit.addresses import Network
 from feedgate_kit.clock import Clock
 from feedgate_kit.ids import new_run
@@ -39,7 +39,7 @@ class SessionTools:
     camera: Camera
     vault: SourceVault
     resolver: Resolver
-    pool_key: PoolKey
+    pool_keys: PoolKeys
     own_networks: Sequence[Network]
     new_outlet: Callable[[], Outlet]
     board: Board
@@ -111,7 +111,7 @@ class Session:
     async def _connect_and_play(self, run: Run) -> None:
         tools = self._tools
         camera_id = self.target.stream.camera_id
-        source = tools.pool_key.open(await tools.vault.fetch(camera_id))
+        source = tools.pool_keys.open(await tools.vault.fetch(camera_id))
         pinned = pin(source, await tools.resolver.addresses(source.url.host), tools.own_networks)
         await _first_to_end(tools.camera.play(pinned, run), self._until_source_changes(source))
         raise FeedError(Reason.DROPPED_BY_CAMERA)
@@ -126,7 +126,7 @@ class Session:
             await self._camera_changed.wait()
             self._camera_changed.clear()
             try:
-                present = tools.pool_key.open(await tools.vault.fetch(self.target.stream.camera_id))
+                present = tools.pool_keys.open(await tools.vault.fetch(self.target.stream.camera_id))
             except FeedError as error:
                 if error.reason is not Reason.SOURCE_UNAVAILABLE:
                     raise

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 from pydantic import Field, SecretStr, field_validator
 
-from feedgate_ingest.source import PoolKey
+from feedgate_ingest.source import PoolKeys
 from feedgate_kit.addresses import Network, parse_networks
-from feedgate_kit.sealing import SealingError, key_id_of, read_private_key
+from feedgate_kit.sealing import SealingError, read_private_keys
 from feedgate_kit.settings import CallerSettings, SettingsError, settings_of
 
 
@@ -20,10 +20,9 @@ class IngestSettings(CallerSettings):
     """The pool whose cameras this worker pulls, as registry's pools file names it. Its workers share them."""
 
     pool_private_key: SecretStr | None = None
-    """The pool's private key, base64 of 32 bytes; registry has the public half. Give it as a file."""
-
-    pool_key_id: str = ""
-    """Name of that key in registry's pools file; left out, the one that is made from the key itself."""
+    """The pool's private keys, a line each: base64 of 32 bytes, after its `key_id` where the pools file names it
+    otherwise than by what is made from it. Registry has the public half of the first; sources that are still
+    sealed to another are opened as well. Give it as a file."""
 
     worker_id: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,120}$")
     """This worker among those of its pool, and no other's. Keep it over restarts: a worker that is back
@@ -59,16 +58,15 @@ class IngestSettings(CallerSettings):
     def load_own_networks(self) -> tuple[Network, ...]:
         return parse_networks(self.own_networks)
 
-    def load_pool_key(self) -> PoolKey:
-        """The key that opens sources.
+    def load_pool_keys(self) -> PoolKeys:
+        """The keys that open sources.
 
         Raises:
-            SettingsError: it is not set or is no key.
+            SettingsError: they are not set, or one is no key.
         """
         if self.pool_private_key is None:
             raise SettingsError(f"{self.setting_name('pool_private_key')} is not set; it has no default")
         try:
-            private_key = read_private_key(self.pool_private_key.get_secret_value())
+            return PoolKeys(read_private_keys(self.pool_private_key.get_secret_value()))
         except SealingError as error:
             raise SettingsError(f"{self.setting_name('pool_private_key')}: {error}") from None
-        return PoolKey(self.pool_key_id or key_id_of(private_key.public_key()), private_key)

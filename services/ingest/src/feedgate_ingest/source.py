@@ -1,6 +1,6 @@
 """A camera's source: opened in memory, judged, and pinned to one address."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -37,14 +37,13 @@ class PinnedSource:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class PoolKey:
-    """The private half of the key that registry seals this pool's sources to."""
+class PoolKeys:
+    """The private halves of the keys that registry seals this pool's sources to: the present one, the last one."""
 
-    key_id: str
-    private_key: X25519PrivateKey
+    private_keys: Mapping[str, X25519PrivateKey]  # by key id
 
     def __repr__(self) -> str:
-        return f"PoolKey({self.key_id})"
+        return f"PoolKeys({', '.join(self.private_keys)})"
 
     def open(self, sealed: SealedSource) -> Source:
         """The source in clear. It stays in memory.
@@ -54,10 +53,14 @@ class PoolKey:
         """
         try:
             text = open_sealed(
-                self.private_key, sealed.sealed, sealed.camera_id, sealed.version, self.key_id
+                self.private_keys[sealed.key_id],
+                sealed.sealed,
+                sealed.camera_id,
+                sealed.version,
+                sealed.key_id,
             ).decode()
             url = parse_rtsp_url(text)
-        except (SealingError, UnicodeDecodeError, RtspUrlError):
+        except (KeyError, SealingError, UnicodeDecodeError, RtspUrlError):
             # Without its cause: a decoding error holds what it decoded.
             raise FeedError(Reason.SOURCE_UNUSABLE) from None
         return Source(url, sealed.allowed_networks)

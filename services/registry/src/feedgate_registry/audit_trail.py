@@ -93,6 +93,13 @@ def source_released(camera: Camera, worker: str, now_us: int) -> AuditRecord:
     return record
 
 
+def source_resealed(camera: Camera, now_us: int) -> AuditRecord:
+    """Operations sealed a source to its pool's next key; for a moment it lay open in their command's memory."""
+    record = _about(camera, "source.resealed", now_us, Actor(pseudonym=OPERATIONS, role="system"), "")
+    record.detail["pool"] = camera.ingest_pool
+    return record
+
+
 def _about(camera: Camera, event: str, now_us: int, actor: Actor, authorisation_id: str) -> AuditRecord:
     return AuditRecord(
         record_id=new_id(),

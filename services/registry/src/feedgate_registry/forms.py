@@ -157,4 +157,6 @@ class SourceRequest(ApiModel):
     """An ingest worker's wish for a camera's sealed source."""
 
     pool: PoolName
-    key_id: Annotated[str, Field(min_length=1, max_length=64)]
+    key_ids: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=64)]], Field(min_length=1, max_length=8)
+    ]

@@ -1,6 +1,6 @@
 """The one way a source leaves registry: sealed, to ingest, while its owner shares."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from feedgate_kit.clock import Clock
@@ -39,13 +39,13 @@ class SourceHandover:
         self.clock = clock
         self.pools = pools
 
-    async def release(self, camera_id: str, pool: str, key_id: str, worker: str) -> SealedSource:
-        """The camera's source, sealed to the pool's key.
+    async def release(self, camera_id: str, pool: str, key_ids: Collection[str], worker: str) -> SealedSource:
+        """The camera's source, sealed to one of the pool's keys.
 
         Args:
             camera_id: which camera.
             pool: the pool the worker pulls for.
-            key_id: the key the worker can open with.
+            key_ids: of the keys the worker can open with.
             worker: who asks, for the audit record.
 
         Raises:
@@ -58,22 +58,23 @@ class SourceHandover:
                 raise NotFoundError("there is no camera of this id")
             now_us = self.clock.now_us()
             shared = await standing(connection, camera, now_us)
-            self._check(camera, shared.sharing, pool, key_id)
+            self._check(camera, shared.sharing, pool, key_ids)
             sealed = await rows.read_sealed_source(connection, camera_id)
             assert sealed is not None  # a removed camera has none, nor has one whose key is no pool's
             record = audit_trail.source_released(camera, worker, now_us)
             await self.outbox.stage_event(
                 connection, topic=audit_events(audit_trail.SERVICE), key=camera_id, message=record
             )
-        return SealedSource(camera_id, camera.source_version, key_id, sealed, self.pools[pool])
+        return SealedSource(camera_id, camera.source_version, camera.source_key_id, sealed, self.pools[pool])
 
-    def _check(self, camera: Camera, sharing: SharingWord, pool: str, key_id: str) -> None:
+    def _check(self, camera: Camera, sharing: SharingWord, pool: str, key_ids: Collection[str]) -> None:
         if sharing != "on":
             raise SourceWithheldError("sharing-not-on", f"sharing of this camera is {sharing}; allowed: on")
         if camera.ingest_pool != pool or pool not in self.pools:
             raise SourceWithheldError("another-pool", f"this camera is not pulled by pool `{pool}`")
-        if camera.source_key_id != key_id:
+        if camera.source_key_id not in key_ids:
             raise SourceWithheldError(
                 "sealed-to-another-key",
-                f"the source is sealed to key `{camera.source_key_id}`; its owner has to give it again",
+                f"the source is sealed to key `{camera.source_key_id}`; allowed: {', '.join(key_ids)}."
+                " Give the worker that key, or its owner the source again",
             )

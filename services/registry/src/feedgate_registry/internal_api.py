@@ -24,7 +24,7 @@ def internal_routes(handover: SourceHandover, metrics: RegistryMetrics) -> APIRo
     ) -> SealedSourceAnswer:
         """A camera's source, sealed to its pool, while its owner shares it."""
         try:
-            source = await handover.release(camera_id, form.pool, form.key_id, worker.subject)
+            source = await handover.release(camera_id, form.pool, form.key_ids, worker.subject)
         except NotFoundError:
             metrics.sources_released.labels("not-found").inc()
             raise

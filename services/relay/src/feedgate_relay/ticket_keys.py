@@ -14,8 +14,9 @@ from feedgate_relay.ports import TicketKeySource
 from feedgate_relay.reasons import Reason
 from feedgate_relay.ticket import ALGORITHM, TicketError
 
-REFRESH_S: Final = 60.0
-"""How often the set is asked for again, which is how long a key taken out of use still opens views."""
+REFRESH_S: Final = 10.0
+"""How often the set is asked for again, which is how long a key taken out of use still opens views, and how long
+the next one is published before it signs."""
 LEAST_PAUSE_S: Final = 1.0
 """Between two questions caused by unknown key ids: strangers can send as many as they like."""
 
@@ -58,7 +59,7 @@ class TicketKeys:
         raise TicketError(Reason.TICKET_INVALID, "the ticket names a key that access-policy does not use")
 
     async def run(self) -> None:
-        """Ask again every minute, every few seconds while none is known; until cancelled."""
+        """Ask again every so often, every few seconds while none is known; until cancelled."""
         while True:
             async with self._lock:
                 await self._refresh()
@@ -71,9 +72,12 @@ class TicketKeys:
         except FeedgateError as error:
             logger.warning("ticket keys not refreshed", error=str(error), known=len(self._keys))
             return False
-        if keys:
-            self._keys = keys
-        return bool(keys)
+        if not keys:
+            return False
+        if keys.keys() != self._keys.keys():
+            logger.info("ticket keys changed", key_ids=sorted(keys))
+        self._keys = keys
+        return True
 
 
 def _ed25519_keys(document: Mapping[str, Any]) -> dict[str, Ed25519PublicKey]:

@@ -3,7 +3,7 @@
 import ssl
 import time
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.identity.plain_http import is_loopback
 from feedgate_kit.settings import ServiceSettings, SettingsError
+from feedgate_kit.trust import FollowedContext
 
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 """On topic, producer and consumer alike: a 4K keyframe is over 1 MiB."""
@@ -48,24 +49,14 @@ class KafkaSecurity:
 
     @cached_property
     def tls(self) -> ssl.SSLContext | None:
-        """None where nothing is encrypted.
+        """None where nothing is encrypted. Changes of the file are followed.
 
         Raises:
             KafkaSecurityError: the file holds no certificate that is in date.
         """
         if self.ca_file is None:
             return None
-        allowed = "allowed: a PEM file with the certificates that sign the brokers'"
-        try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-        except OSError as error:
-            seen = "no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
-            raise KafkaSecurityError(f"saw `{self.ca_file}` ({seen}); {allowed}") from None
-        context.sslobject_class = _SaysGoodbyeAndGoes
-        ends = [str(certificate["notAfter"]) for certificate in context.get_ca_certs()]
-        if all(ssl.cert_time_to_seconds(end) < time.time() for end in ends):
-            raise KafkaSecurityError(f"saw `{self.ca_file}` (expired on {max(ends, default='?')}); {allowed}")
-        return context
+        return FollowedContext(ssl.PROTOCOL_TLS_CLIENT, partial(_tls_by, self.ca_file), [self.ca_file])
 
     @property
     def protocol(self) -> str:
@@ -137,6 +128,20 @@ def broker_addresses(bootstrap: str) -> list[tuple[str, int]]:
     """The brokers in `host:port,host:port`; without a port, Kafka's own."""
     parts = [urlsplit(f"//{broker.strip()}") for broker in bootstrap.split(",")]
     return [(part.hostname or "", part.port or DEFAULT_PORT) for part in parts]
+
+
+def _tls_by(ca_file: Path) -> ssl.SSLContext:
+    allowed = "allowed: a PEM file with the certificates that sign the brokers'"
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        seen = "no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
+        raise KafkaSecurityError(f"saw `{ca_file}` ({seen}); {allowed}") from None
+    context.sslobject_class = _SaysGoodbyeAndGoes
+    ends = [str(certificate["notAfter"]) for certificate in context.get_ca_certs()]
+    if all(ssl.cert_time_to_seconds(end) < time.time() for end in ends):
+        raise KafkaSecurityError(f"saw `{ca_file}` (expired on {max(ends, default='?')}); {allowed}")
+    return context
 
 
 def _security(service: ServiceSettings) -> KafkaSecurity:

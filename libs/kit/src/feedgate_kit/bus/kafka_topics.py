@@ -115,9 +115,10 @@ async def check_topics(settings: KafkaSettings, topics: Mapping[str, Topic], ser
         line for topic in used for line in _wrong(topic, partitions.get(topic.name), kept.get(topic.name, {}))
     ]
     if wrong:
-        raise TopicError(
-            f"{'; '.join(wrong)}. `feedgate topics apply` puts it right (docs/guide/services.md)"
-        )
+        remedy = "`feedgate topics apply` puts it right"
+        if any(partitions.get(topic.name, topic.partitions) != topic.partitions for topic in used):
+            remedy = "Delete a topic with other partitions; then `feedgate topics apply` makes it anew"
+        raise TopicError(f"{'; '.join(wrong)}. {remedy} (docs/guide/services.md)")
 
 
 def _wrong(topic: Topic, partitions: int | None, seen: Mapping[str, str]) -> list[str]:

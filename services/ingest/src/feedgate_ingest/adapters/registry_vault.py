@@ -1,5 +1,7 @@
 """Sealed sources from registry's internal API."""
 
+from collections.abc import Sequence
+
 import httpx
 from pydantic import Base64Bytes, BaseModel, ValidationError
 
@@ -29,23 +31,23 @@ class RegistryVault:
         token: TokenSource,
         *,
         pool: str,
-        key_id: str,
+        key_ids: Sequence[str],
         trust: Trust = SYSTEM_TRUST,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """Fetch sources that were sealed to one pool's key.
+        """Fetch sources that were sealed to one pool's keys.
 
         Args:
             registry_url: of registry's internal port.
             token: this service's own.
             pool: this worker's.
-            key_id: of the key it can open with.
+            key_ids: of the keys it can open with.
             trust: whose certificates count.
             transport: how to reach registry, where not over the network.
         """
         self._url = registry_url
         self._token = token
-        self._question = {"pool": pool, "key_id": key_id}
+        self._question = {"pool": pool, "key_ids": list(key_ids)}
         self._trust = trust
         self._transport = transport
 

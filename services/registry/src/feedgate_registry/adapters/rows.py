@@ -87,6 +87,36 @@ async def read_sealed_source(connection: AsyncConnection, camera_id: str) -> byt
     return None if sealed is None else bytes(sealed)
 
 
+async def sealed_to_other_keys(
+    connection: AsyncConnection, pool: str, key_id: str, *, after: str, limit: int
+) -> list[tuple[Camera, bytes]]:
+    """A pool's cameras whose source is sealed to another key, with it, by id after one; held as in `find_camera`."""
+    query = (
+        select(*_CAMERA_COLUMNS, CAMERAS.c.sealed_source)
+        .where(
+            CAMERAS.c.ingest_pool == pool,
+            CAMERAS.c.sealed_source.is_not(None),
+            CAMERAS.c.source_key_id != key_id,
+            CAMERAS.c.camera_id > after,
+        )
+        .order_by(CAMERAS.c.camera_id)
+        .limit(limit)
+    )
+    found = await connection.execute(_locking(query, locked=True))
+    return [(_camera(row), bytes(row.sealed_source)) for row in found]
+
+
+async def save_resealed_source(
+    connection: AsyncConnection, camera_id: str, key_id: str, sealed_source: bytes
+) -> None:
+    """The same source, sealed to another key. Nothing that anybody was told of the camera changes."""
+    await connection.execute(
+        update(CAMERAS)
+        .where(CAMERAS.c.camera_id == camera_id)
+        .values(source_key_id=key_id, sealed_source=sealed_source)
+    )
+
+
 async def find_authorisation(connection: AsyncConnection, authorisation_id: str) -> Authorisation | None:
     query = select(AUTHORISATIONS).where(AUTHORISATIONS.c.authorisation_id == authorisation_id)
     row = (await connection.execute(query)).first()
@@ -147,6 +177,7 @@ def _locking(query: Select[Any], *, locked: bool) -> Select[Any]:
 
 def _camera(row: Row[Any]) -> Camera:
     values = dict(row._mapping)  # noqa: SLF001  # SQLAlchemy's documented name
+    values.pop("sealed_source", None)
     place = Place(
         values.pop("longitude"),
         values.pop("latitude"),

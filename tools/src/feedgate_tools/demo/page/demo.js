@@ -45,6 +45,7 @@ const LOST_TEXT = {
 
 const EVENT_TEXT = {
   "source.released": "Camera’s sealed address given out",
+  "source.resealed": "Camera’s address sealed with a new key",
 };
 
 // What follows from a decision that was made before: no refusal of anything that was asked.

@@ -6,6 +6,7 @@ from alembic import op
 from feedgate_kit.outbox import create_outbox, drop_outbox
 
 revision = "0001"
+oldest = "0001"  # whose code can run on these tables; see `feedgate_kit.migration`
 down_revision = None
 branch_labels = None
 depends_on = None

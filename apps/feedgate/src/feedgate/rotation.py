@@ -1,0 +1,162 @@
+"""The three steps by which a key is replaced: believed before it is used, used, and the last one gone.
+
+A file of keys holds one or two. The first is in use: it signs, or is sealed to. All are believed: by relays,
+by ingest, by whoever trusts the authority. So nobody ever meets a key that they do not know yet.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from feedgate.authority import Authority
+from feedgate.private_file import write
+from feedgate_access_policy.ticket import read_ticket_key, thumbprint
+from feedgate_kit.errors import FeedgateError
+from feedgate_kit.pem import pem_blocks
+from feedgate_kit.sealing import private_key_text, public_key_text, read_private_keys
+
+Kind = Literal["ticket-key", "source-key", "authority"]
+Step = Literal["next", "use", "drop"]
+
+PERMISSIONS: Final = 0o777
+
+
+class RotationError(FeedgateError):
+    """The step cannot be done; no file was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What the steps need to know of a kind of key. The parts of a key lie in files of their own, in one order."""
+
+    files: Callable[[Path], Sequence[Path]]
+    split: Callable[[str], list[str]]
+    make: Callable[[], Sequence[str]]
+    names: Callable[[Sequence[tuple[str, ...]]], list[str]]  # of each key; refuses what is none
+
+
+def new_ticket_key() -> str:
+    """A key that signs tickets, PEM."""
+    return (
+        Ed25519PrivateKey.generate()
+        .private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        .decode()
+    )
+
+
+def new_source_key() -> str:
+    """A key that sources are sealed to, a line."""
+    return private_key_text(X25519PrivateKey.generate())
+
+
+def rotate(kind: Kind, step: Step, file: Path) -> list[str]:
+    """Do one step; what holds then, a line per key, the one in use first.
+
+    Args:
+        kind: what the file holds.
+        step: `next` adds a key that is believed, `use` puts it in use, `drop` forgets the other one.
+        file: the keys; of an authority its certificates, with the keys beside it in `<name>.key`.
+
+    Raises:
+        RotationError: a file cannot be read, holds no such key, or is not where the step begins.
+    """
+    knows = _KINDS[kind]
+    files = knows.files(file)
+    try:
+        parts = [knows.split(each.read_text(encoding="utf-8")) for each in files]
+    except (OSError, UnicodeDecodeError) as error:
+        raise RotationError(f"`{file}` cannot be read: {getattr(error, 'strerror', 'no text')}") from error
+    keys = list(zip(*parts, strict=False))
+    if not keys or len({len(each) for each in parts}) != 1:
+        raise RotationError(f"`{file}` holds no {kind}, or not all of each")
+    _named(knows, keys, file)
+    after = _after(step, keys, knows.make, file)
+    names = _named(knows, after, file)
+    for number, each in enumerate(files):
+        status = each.stat()
+        owner = (status.st_uid, status.st_gid)
+        try:
+            write(each, "".join(key[number] for key in after), status.st_mode & PERMISSIONS, owner)
+        except OSError as error:
+            raise RotationError(f"`{each}` cannot be written: {error.strerror}") from error
+    return [f"{'believed' if number else 'in use'}: {name}" for number, name in enumerate(names)]
+
+
+def _after(
+    step: Step, keys: list[tuple[str, ...]], make: Callable[[], Sequence[str]], file: Path
+) -> list[tuple[str, ...]]:
+    if step == "next":
+        if len(keys) > 1:
+            raise RotationError(
+                f"`{file}` holds {len(keys)} keys; allowed: one. `use` and `drop` end the rotation under way"
+            )
+        return [*keys, tuple(make())]
+    if len(keys) == 1:
+        raise RotationError(f"`{file}` holds one key; allowed: two. `next` begins a rotation")
+    return [keys[-1], *keys[:-1]] if step == "use" else keys[:1]
+
+
+def _named(knows: _Kind, keys: Sequence[tuple[str, ...]], file: Path) -> list[str]:
+    try:
+        return knows.names(keys)
+    except FeedgateError as error:
+        raise RotationError(f"`{file}`: {error}") from None
+    except ValueError:
+        raise RotationError(f"`{file}` holds something else than such keys") from None
+
+
+def _alone(file: Path) -> Sequence[Path]:
+    return (file,)
+
+
+def _ticket_names(keys: Sequence[tuple[str, ...]]) -> list[str]:
+    return [thumbprint(read_ticket_key(key, "a key")) for (key,) in keys]
+
+
+def _lines(text: str) -> list[str]:
+    return [f"{line}\n" for line in text.splitlines() if line.strip()]
+
+
+def _source_names(keys: Sequence[tuple[str, ...]]) -> list[str]:
+    """With the public half, which belongs into registry's pools file."""
+    return [
+        f"{key_id}, public_key {public_key_text(key.public_key())}"
+        for key_id, key in read_private_keys("".join(key for (key,) in keys)).items()
+    ]
+
+
+def _authority_files(file: Path) -> Sequence[Path]:
+    return (file, file.with_suffix(".key"))
+
+
+def _new_authority() -> Sequence[str]:
+    pair = Authority.make(datetime.now(UTC)).pair
+    return (pair.certificate, pair.key)
+
+
+def _authority_names(pairs: Sequence[tuple[str, ...]]) -> list[str]:
+    """Each by its certificate's SHA-256, as browsers show it."""
+    names = []
+    for certificate_text, key_text in pairs:
+        certificate = x509.load_pem_x509_certificate(certificate_text.encode())
+        key = serialization.load_pem_private_key(key_text.encode(), None)
+        if key.public_key() != certificate.public_key():
+            raise RotationError("its certificates and the keys beside it are not in one order")
+        names.append(certificate.fingerprint(hashes.SHA256()).hex(":").upper())
+    return names
+
+
+_KINDS: Final[Mapping[Kind, _Kind]] = {
+    "ticket-key": _Kind(_alone, pem_blocks, lambda: (new_ticket_key(),), _ticket_names),
+    "source-key": _Kind(_alone, _lines, lambda: (f"{new_source_key()}\n",), _source_names),
+    "authority": _Kind(_authority_files, pem_blocks, _new_authority, _authority_names),
+}
