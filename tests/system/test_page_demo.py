@@ -170,7 +170,9 @@ async def test_the_link_opens_nothing_twice(browser: Browser) -> None:
         on.relay.code.renew()
         await other.goto("about:blank")
         await other.goto(replaced)
-        await expect(cover).to_contain_text("A later link has taken the place of this one. Press Enter in the demo")
+        await expect(cover).to_contain_text(
+            "A later link has taken the place of this one. Press Enter in the demo"
+        )
         await other.goto("about:blank")
         await other.goto(on.relay.url)
         await expect(other.locator("#why")).to_contain_text("Case 4711")

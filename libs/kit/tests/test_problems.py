@@ -171,7 +171,10 @@ async def test_what_is_right_passes(shop: httpx.AsyncClient) -> None:
         ({"item": "te\ra"}, "body.item"),
         ({"item": "te\ta"}, "body.item"),
         ({"item": "te\u2028a"}, "body.item"),
-        *(({"item": blank}, "body.item") for blank in ("\u200b\u200d", "\u2800", "\u3164 \uffa0", "\u0301\ufe0f")),
+        *(
+            ({"item": blank}, "body.item")
+            for blank in ("\u200b\u200d", "\u2800", "\u3164 \uffa0", "\u0301\ufe0f")
+        ),
         ({"colour": "red"}, "body.colour"),
         ({"source": {"url": "x", "port": 1}}, "body.source.port"),
         ({"tags": ["a", 5]}, "body.tags.1"),

@@ -32,7 +32,7 @@ MAXIMUM_WEBSOCKET_MESSAGE_BYTES: Final = 64 * 1024
 """From a client; ours to it may be of any size."""
 
 OBJECTS_BEFORE_COLLECTION: Final = 20_000
-"""Python's 700 make a start that reads 100,000 records collect garbage for half of its time; a copy that is kept is none."""
+"""With Python's 700 a start that reads 100,000 records looks for garbage half of the time, among what it keeps."""
 
 logger = structlog.get_logger(__name__)
 

@@ -122,7 +122,9 @@ class Redemptions:
         while True:
             try:
                 now_us = self._clock.now_us()
-                await self._say(self._name.claim(now_us) if self._is_deaf.is_set() else self._name.mark(now_us))
+                await self._say(
+                    self._name.claim(now_us) if self._is_deaf.is_set() else self._name.mark(now_us)
+                )
             except BusError as error:
                 logger.warning("this relay may not hear of tickets", cause=str(error))
             await asyncio.sleep(MARKED_EVERY_S)
