@@ -29,7 +29,7 @@ SECONDS = 20
 STATE_TOPIC_CAMERAS = 100_000
 SCALE_TRIALS = 3
 LOAD_PAIRS = 5
-SHARES = 200
+SHARES = 100
 WITHDRAWAL = f"--viewers 200 --trials {WITHDRAWAL_TRIALS}"
 INGEST = f"--cameras 20 --seconds {SECONDS} --adapter pyav"
 

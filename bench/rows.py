@@ -15,7 +15,7 @@ from feedgate_kit.topics import GRANT_STATE
 
 SOURCE: Final = "rtsp://somebody:a-password@127.0.0.1:554/street"
 """Nobody looks, so it is never called."""
-AT_ONCE: Final = 4
+AT_ONCE: Final = 1
 COLLECTED_WITHIN_S: Final = 60.0
 QUIET_S: Final = 2.0
 SIZE: Final = "SELECT pg_database_size(current_database())"

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from bench.audience import Audience, Ending, audience
@@ -32,7 +33,10 @@ DEPLOYED_TARGETS: Final = {
     "p99_ms": Target("≤", 300),
     "late_pictures": Target("≤", 0),
 }
-"""Through the gateway. What a viewer who stalls can still drain has more places to lie there; see its conditions."""
+"""Through the gateway, where pictures of a viewer who stalls lie in more places: most of them in buffers that only the
+deployed gateway's `tcp_rmem` bounds, so their number says more of this machine than of Feedgate."""
+_RMEM: Final = Path("/proc/sys/net/ipv4/tcp_rmem")
+DEPLOYED_RMEM: Final = ["4096", "65536", "131072"]  # docker-compose.yml, `sysctls` of the gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,11 @@ async def measure(viewers: int, trials: int, shape: Shape) -> Result:
             "starved_trials": found.starved,
             "stalled_pictures_each": span(found.stalled_pictures),
             **({"views_of_each_relay": found.views_of_each_relay} if shape.bus == "kafka" else {}),
+            **(
+                {"tcp_rmem_here_and_deployed": [_RMEM.read_text().split(), DEPLOYED_RMEM]}
+                if shape.gateway
+                else {}
+            ),
         },
     )
 

@@ -1,20 +1,32 @@
 """The servers that the other tests stand on: they start, obey and leave nothing behind."""
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import av
+import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError
 from playwright.async_api import Browser
 
+from bench.meter import family_of
+from tests.servers.gateway import NOBODY, Gateway
 from tests.servers.gstreamer import Auth, Codec, StartGStreamerCamera
 from tests.servers.kafka import KafkaBroker, KafkaCluster
 from tests.servers.ports import free_port
 from tests.servers.postgres import SeparatedDatabase
+
+
+def until(holds: Callable[[], bool], within_s: float = 20.0) -> None:
+    deadline_s = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
 
 
 async def make_topic(bootstrap: str, name: str, copies: int = 1, **security: Any) -> None:
@@ -144,3 +156,17 @@ async def test_chromium_opens_a_page(browser: Browser) -> None:
 
 def test_two_askers_are_never_given_the_same_port() -> None:
     assert len({free_port() for _ in range(20)}) == 20
+
+
+@pytest.mark.needs("nginx")
+def test_the_gateway_is_the_deployed_one_and_ends_whole(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path, {"relay-1.public": NOBODY}, ["relay-1.public"])
+    gateway.start()
+    processes = family_of(gateway.process.pid)
+    assert len(processes) == 6, "unshare, nginx, and its four workers"
+    with httpx.Client(base_url=gateway.origin, verify=gateway.trust()) as http:
+        assert http.get("/healthz").json() == {"alive": True}
+        assert [http.get(path).status_code for path in ("/internal", "/relay/metrics", "/")] == [404] * 3
+        assert http.get("/registry/v1/openapi.json").status_code == 502, "nobody is behind it"
+    gateway.end()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes))
