@@ -32,6 +32,8 @@ class Watch:
         """When each picture was received."""
         self.sequences: list[int] = []
         """The number of each in its run."""
+        self.after_gap: list[bool] = []
+        """Whether each says that something is missing before it."""
         self.ended = False
         self._changed = asyncio.Event()
 
@@ -76,6 +78,7 @@ class Watch:
             if isinstance(item, Picture):
                 self.pictures_at_us.append(item.received_at_us)
                 self.sequences.append(item.sequence)
+                self.after_gap.append(item.follows_a_gap)
             else:
                 self.notices.append(item)
             self._changed.set()

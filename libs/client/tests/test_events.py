@@ -19,8 +19,8 @@ def notice(event_id: str) -> FrameEvent:
     return FrameEvent(event_id=event_id, grant_id="grant", notice=Notice(code=NOTICE_CODE_STARTED))
 
 
-def group(event_id: str, *, run: bytes = b"run", first: int = 0) -> FrameEvent:
-    pictures = [PictureRecord(sequence=first), PictureRecord(sequence=first + 1)]
+def group(event_id: str, *, run: bytes = b"run", first: int = 0, length: int = 2) -> FrameEvent:
+    pictures = [PictureRecord(sequence=first + number) for number in range(length)]
     return FrameEvent(
         event_id=event_id, grant_id="grant", group_of_pictures=GroupOfPictures(run=run, pictures=pictures)
     )
@@ -222,6 +222,12 @@ async def test_a_refusal_without_a_problem_has_its_status(body: bytes) -> None:
         with pytest.raises(RefusedError) as refused:
             await anext(aiter(client.frame_events()))
     assert refused.value.code == "http-404"
+
+
+def test_a_relay_that_tells_more_of_a_group_is_not_repeating_the_one_that_told_less() -> None:
+    repeats = Repeats()
+    told = [("beginning", 2), ("whole", 5), ("whole again", 5), ("beginning again", 3)]
+    assert [repeats.is_new(group(name, length=length)) for name, length in told] == [True, True, False, False]
 
 
 def test_repeats_are_remembered_within_bounds() -> None:

@@ -41,17 +41,23 @@ class Repeats:
 
     def __init__(self, remembered: int = REMEMBERED_EVENTS) -> None:
         self._remembered = remembered
-        self._seen: OrderedDict[Hashable, None] = OrderedDict()
+        self._seen: OrderedDict[Hashable, int] = OrderedDict()
+        """How far each was told of: of a GOP its last picture's number."""
 
     def is_new(self, event: FrameEvent) -> bool:
-        """Whether nothing that says the same was asked about before: the same event, or the same GOP."""
+        """Whether nothing that says as much was asked about before: the same event, or as much of the same GOP.
+
+        One of two relays may have shown only the beginning of a GOP, because its view ended in it.
+        """
         key: Hashable = event.event_id
+        until = 0
         if event.HasField("group_of_pictures") and event.group_of_pictures.pictures:
             group = event.group_of_pictures
             key = (event.grant_id, group.run, group.pictures[0].sequence)
-        if key in self._seen:
+            until = group.pictures[-1].sequence
+        if self._seen.get(key, -1) >= until:
             return False
-        self._seen[key] = None
+        self._seen[key] = until
         if len(self._seen) > self._remembered:
             self._seen.popitem(last=False)
         return True
