@@ -43,6 +43,8 @@ class Connection(asyncio.BufferedProtocol):
         self.frames = FrameReader(keep)
         self.last_binary_ns = 0
         """When the last byte of any binary message was read, whole or not."""
+        self.close_reason = ""
+        """What the server's close frame said (RFC 6455 §5.5.1)."""
         self._binary_bytes = 0
         self._request = request
         self._on_frame = on_frame
@@ -70,6 +72,7 @@ class Connection(asyncio.BufferedProtocol):
             self._upgrade()
         for frame in self.frames.feed(data):
             if frame.opcode == CLOSE:
+                self.close_reason = frame.start[2:].decode(errors="replace")
                 self._transport.close()
             elif frame.opcode == PING:
                 self._transport.write(pong(frame))

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
 import yaml
@@ -23,10 +23,11 @@ from feedgate.service_databases import migrate_service
 from feedgate_client.view import View
 from feedgate_kit.bus.kafka_settings import OPEN, KafkaSecurity
 from feedgate_kit.clock import SystemClock
+from feedgate_kit.identity import IssuerConfig
 from feedgate_kit.sealing import key_id_of, private_key_text, public_key_text
 from feedgate_kit.topics import apply_topics, load_topics
 from feedgate_tools.demo.story import Cast, People, eventually
-from feedgate_tools.issuer import DevelopmentIssuer
+from feedgate_tools.issuer import DevelopmentIssuer, Person
 from tests.servers.balancer import Balancer
 from tests.servers.kafka import KafkaCluster
 from tests.servers.ports import free_port
@@ -49,6 +50,16 @@ PACKAGES = {
 }
 
 
+class Issuer(Protocol):
+    """Who vouches for everybody of a deployment."""
+
+    def issuers_config(self) -> list[IssuerConfig]: ...
+
+    def agency_issuer(self, agency: str) -> str: ...
+
+    def person(self, name: str) -> Person: ...
+
+
 class Deployment:
     """Five services, one process each or more, and what they need to find each other.
 
@@ -69,6 +80,8 @@ class Deployment:
         environment: Mapping[str, Mapping[str, str]] | None = None,
         processes: Mapping[str, int] | None = None,
         replication_factor: int = 1,
+        issuer: "Issuer | None" = None,
+        groups: Mapping[str, int] | None = None,
     ) -> None:
         """Prepare.
 
@@ -82,6 +95,8 @@ class Deployment:
             environment: further variables per service.
             processes: how many of a service there are, where it is not one.
             replication_factor: of every topic.
+            issuer: one that runs already; left out, the development issuer in this process.
+            groups: of processes that the network is to know from others, the group each runs under.
         """
         self.folder = folder
         self.kafka_bootstrap = kafka_bootstrap
@@ -90,7 +105,8 @@ class Deployment:
         self.allowed_networks = list(allowed_networks)
         self.extra = environment or {}
         self.clock = SystemClock()
-        self.issuer = DevelopmentIssuer(self.clock, agency=AGENCY)
+        self.issuer: Issuer = issuer or DevelopmentIssuer(self.clock, agency=AGENCY)
+        self.groups = groups or {}
         self.replication_factor = replication_factor
         self.services = {
             name: service
@@ -120,7 +136,8 @@ class Deployment:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.issuer)
+            if isinstance(self.issuer, DevelopmentIssuer):
+                await stack.enter_async_context(self.issuer)
             await self._apply_topics()
             for name in WITH_DATABASE:
                 database = self.databases[name] = self.make_database()
@@ -215,6 +232,7 @@ class Deployment:
                 **environment,
             },
         )
+        process.group = self.groups.get(name)
         process.start()
         self.processes[name] = process
 
@@ -297,10 +315,11 @@ class Deployment:
             return (await http.get("/metrics")).text
 
     @asynccontextmanager
-    async def people(self, **instead: str) -> AsyncIterator[People]:
+    async def people(self, *, timeout_s: float = 15.0, **instead: str) -> AsyncIterator[People]:
         """The story's people; each call goes to the service its path names.
 
         Args:
+            timeout_s: how long each waits for an answer.
             instead: for a service, the name of the process beside it that is to be asked.
         """
         person = self.issuer.person
@@ -317,7 +336,7 @@ class Deployment:
                 for service in PACKAGES
             }
         )
-        async with httpx.AsyncClient(transport=transport, base_url="http://feedgate", timeout=15.0) as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://feedgate", timeout=timeout_s) as http:
             yield People(http, cast, agency=AGENCY, pool=POOL)
 
     @staticmethod

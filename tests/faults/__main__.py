@@ -1,0 +1,122 @@
+"""`python -m tests.faults [--only NAME…] [--soak MINUTES] [--table FILE]`: strike, and write down what people saw."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.machine import commit, load_before, this_machine
+from tests.faults.faults import FAULTS, Fault
+from tests.faults.isolation import become_isolated, furnish, isolated, missing_isolation
+from tests.faults.table import HEADER, kept_soak, page, row
+from tests.faults.trial import Trial, Trials
+from tests.faults.world import CAMERAS, World
+from tests.servers.machine import missing
+
+NEEDS = ("kafka", "postgres", "faketime")
+VIEWERS = 40
+SEE_WITHIN_S = 90.0
+
+
+def main() -> None:
+    arguments = parse()
+    lacking = missing_isolation() or next((why for need in NEEDS if (why := missing(need))), None)
+    if lacking is not None:
+        sys.exit(f"no faults can be made here: {lacking}; `make servers` installs what is needed, as root")
+    if not isolated():
+        become_isolated(sys.argv[1:])
+    furnish()
+    sys.exit(asyncio.run(run(arguments)))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--only", action="append", default=[], help="`TARGET` or `TARGET: HOW`; may be repeated")
+    parser.add_argument("--table", type=Path, help="write the page there")
+    parser.add_argument("--json", type=Path, help="write every verdict there")
+    parser.add_argument("--seed", type=int, default=1, help="of the owners' moods")
+    parser.add_argument("--list", action="store_true", help="name every fault and end")
+    arguments = parser.parse_args()
+    if arguments.list:
+        sys.stdout.writelines(f"{fault}\n" for fault in FAULTS)
+        sys.exit(0)
+    arguments.faults = chosen(arguments.only)
+    return arguments
+
+
+def chosen(names: Sequence[str]) -> list[Fault]:
+    """The faults of these names, in their order."""
+    unknown = [
+        name for name in names if not any(name in {str(fault), fault.target, fault.how} for fault in FAULTS)
+    ]
+    if unknown:
+        sys.exit(f"no such fault: {', '.join(unknown)}; `--list` names them")
+    return [
+        fault
+        for fault in FAULTS
+        if not names or any(name in {str(fault), fault.target, fault.how} for name in names)
+    ]
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Strike one after the other; 1 if anything was found that may never happen."""
+    began, began_s, load = datetime.now(UTC), time.monotonic(), load_before()
+    trials: list[Trial] = []
+    with tempfile.TemporaryDirectory(prefix="feedgate-faults-") as folder:
+        world = World(Path(folder), viewers_per_camera=VIEWERS // CAMERAS, seed=arguments.seed)
+        async with world.running():
+            if not await world.crowd.until_all_see(SEE_WITHIN_S):
+                say("not every viewer sees, with nothing struck")
+                return 1
+            say(f"everybody sees after {time.monotonic() - began_s:.0f} s\n{HEADER}")
+            in_turn = Trials(world)
+            for fault in arguments.faults:
+                trials.append(await in_turn.run(fault))
+                tell(trials[-1])
+                if arguments.json:
+                    write_json(arguments.json, trials)
+    if arguments.table:
+        kept = kept_soak(arguments.table.read_text(encoding="utf-8")) if arguments.table.exists() else ""
+        written = page(
+            trials,
+            machine=this_machine(),
+            commit=commit(),
+            began=began,
+            loads=(load, load_before()),
+            took_s=time.monotonic() - began_s,
+            viewers=VIEWERS,
+            kept=kept,
+        )
+        arguments.table.write_text(written, encoding="utf-8")
+    return int(any(trial.verdict.findings for trial in trials))
+
+
+def tell(trial: Trial) -> None:
+    say(f"{row(trial)} {trial.took_s:.0f} s")
+    for finding, times in counted(trial.verdict.findings):
+        say(f"    {times} x {finding}")
+
+
+def counted(findings: Sequence[str]) -> list[tuple[str, int]]:
+    return [(finding, findings.count(finding)) for finding in dict.fromkeys(findings)]
+
+
+def write_json(file: Path, trials: Sequence[Trial]) -> None:
+    verdicts = {str(trial.fault): asdict(trial.verdict) for trial in trials}
+    file.write_text(json.dumps(verdicts, indent=1), encoding="utf-8")
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    os.chdir(Path(__file__).resolve().parents[2])
+    main()
