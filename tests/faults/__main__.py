@@ -4,10 +4,12 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +35,10 @@ def main() -> None:
     if not isolated():
         become_isolated(sys.argv[1:])
     furnish()
-    sys.exit(asyncio.run(run(arguments)))
+    with asyncio.Runner() as runner:
+        # The first process of a namespace ignores signals it does not handle.
+        runner.get_loop().add_signal_handler(signal.SIGTERM, lambda: os.kill(os.getpid(), signal.SIGINT))
+        sys.exit(runner.run(run(arguments)))
 
 
 def parse() -> argparse.Namespace:
@@ -41,6 +46,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], help="`TARGET` or `TARGET: HOW`; may be repeated")
     parser.add_argument("--table", type=Path, help="write the page there")
     parser.add_argument("--json", type=Path, help="write every verdict there")
+    parser.add_argument("--logs", type=Path, help="a new folder, to keep every process's log in")
     parser.add_argument("--seed", type=int, default=1, help="of the owners' moods")
     parser.add_argument("--list", action="store_true", help="name every fault and end")
     arguments = parser.parse_args()
@@ -69,11 +75,11 @@ async def run(arguments: argparse.Namespace) -> int:
     """Strike one after the other; 1 if anything was found that may never happen."""
     began, began_s, load = datetime.now(UTC), time.monotonic(), load_before()
     trials: list[Trial] = []
-    with tempfile.TemporaryDirectory(prefix="feedgate-faults-") as folder:
-        world = World(Path(folder), viewers_per_camera=VIEWERS // CAMERAS, seed=arguments.seed)
+    with folder_of(arguments.logs) as folder:
+        world = World(folder, viewers_per_camera=VIEWERS // CAMERAS, seed=arguments.seed)
         async with world.running():
-            if not await world.crowd.until_all_see(SEE_WITHIN_S):
-                say("not every viewer sees, with nothing struck")
+            if blind := await world.crowd.blind_after(SEE_WITHIN_S):
+                say(f"with nothing struck, {len(blind)} viewers see nothing: {blind[0].last_told()}")
                 return 1
             say(f"everybody sees after {time.monotonic() - began_s:.0f} s\n{HEADER}")
             in_turn = Trials(world)
@@ -96,6 +102,17 @@ async def run(arguments: argparse.Namespace) -> int:
         )
         arguments.table.write_text(written, encoding="utf-8")
     return int(any(trial.verdict.findings for trial in trials))
+
+
+@contextmanager
+def folder_of(kept: Path | None) -> Iterator[Path]:
+    """Where the world has its files; gone at the end, unless somebody wants to read them."""
+    if kept is not None:
+        kept.mkdir(parents=True)
+        yield kept.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="feedgate-faults-") as folder:
+        yield Path(folder)
 
 
 def tell(trial: Trial) -> None:

@@ -19,6 +19,7 @@ class SmallDisk:
             size_mib: of all files in it.
             owner: user and group id of the folder.
         """
+        self._folder = folder
         self._ballast = folder / BALLAST
         options = f"size={size_mib}m,mode=0700,uid={owner},gid={owner}"
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "faults", folder], check=True)
@@ -35,3 +36,7 @@ class SmallDisk:
 
     def free(self) -> None:
         self._ballast.unlink(missing_ok=True)
+
+    def unmount(self) -> None:
+        """At once for whoever looks, and in fact when the last process that uses it has ended."""
+        subprocess.run(["umount", "--lazy", self._folder], check=True)

@@ -5,7 +5,7 @@ may be late, what a busy machine may add.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
@@ -171,69 +171,74 @@ def _told_the_end(view: ViewRecord) -> bool:
 # Pictures outside the rule.
 
 
-def _outside(recording: Recording, view: ViewRecord) -> Iterator[str]:
+def _outside(recording: Recording, view: ViewRecord) -> list[str]:
+    """One sentence for each picture, by the first rule that it is outside of."""
+    by_row: dict[int, str] = {}
+    for why, rows in _rows_outside(recording, view):
+        for row in rows:
+            by_row.setdefault(row, f"a picture {why}")
+    return [by_row[row] for row in sorted(by_row)]
+
+
+def _rows_outside(recording: Recording, view: ViewRecord) -> Iterator[tuple[str, Iterable[int]]]:
+    window = recording.window
     for last_word in view.last_words[:1]:
-        late = [
-            at_s
-            for at_s, sent_us in zip(view.pictures_s, view.sent_us, strict=True)
-            if at_s > last_word.at_s
-            and (at_s > last_word.at_s + READING_S or sent_us > last_word.stamped_us)
-        ]
-        yield from _counted(late, f"after `{last_word.code}`, in view {view.view_id}")
-    yield from _counted(_while_covered(view), f"while the view was covered, {view.view_id}")
+        yield f"after `{last_word.code}`, in view {view.view_id}", _after_the_word(view, last_word)
+    yield f"while the view was covered, {view.view_id}", _while_covered(view)
     stop = next((stop for stop in _accepted(recording) if stop.grant_id == view.grant_id), None)
     if stop is not None and stop.answered_s is not None:
-        late = list(view.pictures_s[bisect_right(view.pictures_s, stop.answered_s + DARK_S) :])
-        yield from _counted(late, f"more than {DARK_S:g} s after the withdrawal of {stop.authorisation_id}")
+        late = _rows(view, stop.answered_s + DARK_S, float("inf"))
+        yield f"more than {DARK_S:g} s after the withdrawal of {stop.authorisation_id}", late
     if recording.rights_unknown:
-        window = recording.window
-        blind = view.pictures_s[
-            bisect_right(view.pictures_s, window.struck_s + DARK_S) : bisect_left(
-                view.pictures_s, window.healed_s
-            )
-        ]
-        yield from _counted(list(blind), f"while nobody could vouch for the right, in view {view.view_id}")
+        unvouched = _rows(view, window.struck_s + DARK_S, window.healed_s)
+        yield f"while nobody could vouch for the right, in view {view.view_id}", unvouched
     share = recording.shares.get(view.grant_id)
     if share is None:
-        yield from _counted(list(view.pictures_s), f"without a grant, in view {view.view_id}")
+        yield f"without a grant, in view {view.view_id}", range(len(view.pictures_s))
     else:
         yield from _of_another_time(recording, view, share)
 
 
-def _while_covered(view: ViewRecord) -> list[float]:
+def _rows(view: ViewRecord, after_s: float, until_s: float) -> range:
+    """Of the pictures received after one moment and before another."""
+    return range(bisect_right(view.pictures_s, after_s), bisect_left(view.pictures_s, until_s))
+
+
+def _after_the_word(view: ViewRecord, last_word: Told) -> Iterator[int]:
+    """A picture that was on its way may be read just after it; one that was sent later may not."""
+    for row in _rows(view, last_word.at_s, float("inf")):
+        if view.pictures_s[row] > last_word.at_s + READING_S or view.sent_us[row] > last_word.stamped_us:
+            yield row
+
+
+def _while_covered(view: ViewRecord) -> Iterator[int]:
     """Pictures between a notice that covers the view and the next that uncovers it."""
-    found: list[float] = []
     covered_s: float | None = None
     for told in [*view.told, Told(float("inf"), "resumed", "")]:
         if told.code in UNCOVERED and covered_s is not None:
-            first = bisect_right(view.pictures_s, covered_s + READING_S)
-            found += view.pictures_s[first : bisect_left(view.pictures_s, told.at_s - READING_S)]
+            yield from _rows(view, covered_s + READING_S, told.at_s - READING_S)
             covered_s = None
         elif told.code not in UNCOVERED and covered_s is None:
             covered_s = told.at_s
-    return found
 
 
-def _of_another_time(recording: Recording, view: ViewRecord, share: ShareRecord) -> Iterator[str]:
+def _of_another_time(
+    recording: Recording, view: ViewRecord, share: ShareRecord
+) -> Iterator[tuple[str, list[int]]]:
     """Pictures that were captured before the right began, or too long ago, by the most lenient reading."""
     early, old = [], []
-    for at_s, sequence in zip(view.pictures_s, view.sequences, strict=True):
+    for row, (at_s, sequence) in enumerate(zip(view.pictures_s, view.sequences, strict=True)):
         captured = [
             captured_s
             for captured_s in recording.captured_s.get((view.grant_id, sequence), ())
             if captured_s <= at_s + READING_S
         ]
         if captured and max(captured) < share.approved_s:
-            early.append(at_s)
+            early.append(row)
         if captured and at_s - max(captured) > SHOWN_AGE_S + AGE_READING_S:
-            old.append(at_s)
-    yield from _counted(early, f"of the time before grant {view.grant_id}")
-    yield from _counted(old, f"older than {SHOWN_AGE_S:g} s, in view {view.view_id}")
-
-
-def _counted(times: Sequence[float], what: str) -> Iterator[str]:
-    for _ in times:
-        yield f"a picture {what}"
+            old.append(row)
+    yield f"of the time before grant {view.grant_id}", early
+    yield f"older than {SHOWN_AGE_S:g} s, in view {view.view_id}", old
 
 
 # Withdrawals, records, notices.
@@ -286,8 +291,8 @@ def _notices_missing(recording: Recording, view: ViewRecord) -> Iterator[str]:
     if view.closed_s is not None and not told_why:
         yield f"view {view.view_id} ended without a word"
     stopped = any(told.code == "stopped" for told in view.told)
-    if stopped and view.view_id not in recording.agency_told and not recording.relay_died:
-        yield f"view {view.view_id}: the agency's topic does not tell of its stop"
+    if stopped and view.grant_id not in recording.agency_told and not recording.relay_died:
+        yield f"grant {view.grant_id}: the agency's topic does not tell of its stop"
 
 
 # Shared.

@@ -107,7 +107,7 @@ class Recording:
     views_ended: Collection[str]
     """View ids with `view.ended` there."""
     agency_told: Collection[str]
-    """View ids of whose stop the agency's topic tells."""
+    """Grants of whose stop the agency's topic tells."""
     captured_s: Mapping[tuple[str, int], Sequence[float]]
     """When ingest received the pictures that the agency's topic tells of, by grant and sequence; two runs may
     share a number. Empty where ingest's clock was struck."""

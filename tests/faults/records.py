@@ -115,7 +115,7 @@ class Records:
     def _take(self, event: FrameEvent) -> None:
         if event.HasField("notice"):
             if event.notice.code == NOTICE_CODE_STOPPED:
-                self.agency_told.add(event.notice.view_id)
+                self.agency_told.add(event.grant_id)
             return
         for picture in event.group_of_pictures.pictures:
             captured_s = picture.received_at_us / MICROSECONDS - self._wall_ahead_s

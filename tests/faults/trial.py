@@ -49,9 +49,10 @@ class Trials:
             healed_s = time.monotonic()
         owners.stopping.clear()
         await owners.until_all_share(BACK_WITHIN_S)
-        await world.crowd.until_all_see(BACK_WITHIN_S)
+        blind = await world.crowd.blind_after(BACK_WITHIN_S)
         window = Window(self._began_s, struck_s, healed_s, time.monotonic())
         verdict = await self._judged(fault, window)
+        verdict.blind += [f"viewer {viewer.number} sees nothing in the end: {viewer.last_told()}" for viewer in blind]
         began_s, self._began_s = self._began_s, window.ended_s
         self._forget_before(window.ended_s)
         return Trial(fault, verdict, time.monotonic() - began_s)

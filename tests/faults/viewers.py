@@ -155,6 +155,8 @@ class Viewer:
         self.number = number
         self.showing = showing
         self.views: list[View] = []
+        self.refusal = ""
+        """Why it was not let in last."""
         self._origin = origin
         self._take_ticket = take_ticket
 
@@ -162,6 +164,13 @@ class Viewer:
         """0 where the present view has shown none."""
         pictures = self.views[-1].record.pictures_s if self.views else None
         return pictures[-1] if pictures else 0.0
+
+    def last_told(self) -> str:
+        """For whoever wonders why it sees nothing."""
+        if self.showing.grant_id is None:
+            return "nothing is shared"
+        told = self.views[-1].record.told if self.views else []
+        return f"{told[-1].code} ({told[-1].reason})" if told else self.refusal or "nothing was said"
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -183,7 +192,8 @@ class Viewer:
         try:
             ticket = await self._take_ticket(grant_id)
             await view.open(self._origin, ticket)
-        except (BenchError, FeedgateError, OSError, TimeoutError):
+        except (BenchError, FeedgateError, OSError, TimeoutError) as error:
+            self.refusal = str(error) or type(error).__name__
             view.leave()
             if view.record.view_id:
                 self.views.append(view)  # it was opened in half: the relay may have put it on record
@@ -201,17 +211,15 @@ class Crowd:
     def __init__(self, viewers: Sequence[Viewer]) -> None:
         self.viewers = viewers
 
-    def sees(self, viewer: Viewer, since_s: float) -> bool:
-        return viewer.last_picture_s() > since_s
-
-    async def until_all_see(self, within_s: float, fresh_s: float = 1.0) -> bool:
-        """Until everybody has had a picture just now; whether that came true in time."""
+    async def blind_after(self, within_s: float, fresh_s: float = 1.0) -> list[Viewer]:
+        """Wait until everybody has had a picture just now; those who have not when the time is over."""
         deadline_s = time.monotonic() + within_s
-        while (now_s := time.monotonic()) < deadline_s:
-            if all(self.sees(viewer, now_s - fresh_s) for viewer in self.viewers):
-                return True
+        while True:
+            now_s = time.monotonic()
+            blind = [viewer for viewer in self.viewers if viewer.last_picture_s() < now_s - fresh_s]
+            if not blind or now_s > deadline_s:
+                return blind
             await asyncio.sleep(0.1)
-        return False
 
     async def run(self) -> None:
         """Look until cancelled."""

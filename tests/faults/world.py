@@ -38,7 +38,7 @@ TARGETS: Final = (*PACKAGES, *BROKERS, "postgres", "issuer")
 BROKER_DISK_MIB: Final = 192
 DATABASE_DISK_MIB: Final = 256
 RESTARTS: Final = 10
-PICTURES: Final = {"size": "320x180", "fps": 10, "gop_s": 0.5, "kbps": 150}
+PICTURES: Final = {"size": "320x180", "fps": 5, "gop_s": 0.6, "kbps": 100}
 """Little to carry: what is asked is whether pictures come, on a machine that runs a dozen processes."""
 
 
@@ -135,6 +135,9 @@ class World:
         self.cluster.start()
         self._add_postgres()
         stack.callback(self.postgres.end)
+        for target in self.targets.values():
+            if target.disk is not None:
+                stack.callback(target.disk.unmount)
         self.postgres.start()
         issuing = self._add_issuer()
         stack.callback(issuing.end)
@@ -163,7 +166,8 @@ class World:
             disk=SmallDisk(server.folder, DATABASE_DISK_MIB, server.folder.stat().st_uid),
         )
         server.process.group = group_of("postgres")
-        server.process.environment = {**os.environ, **clock.environment}
+        # Not from the start: libfaketime's shared memory would be root's, and the server's user not let in.
+        server.process.prefix = ("env", *(f"{name}={value}" for name, value in clock.environment.items()))
 
     def _add_issuer(self) -> ServerProcess:
         clock = self._clock("issuer")

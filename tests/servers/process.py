@@ -35,12 +35,13 @@ class ServerProcess:
         self.name = name
         self.log = log
         self.ends_on = ends_on
-        self.environment = dict(environment) if environment is not None else None
-        """Of the next start; None: this process's own."""
+        self.prefix: Sequence[str] = ()
+        """Of the command from the next start on: what runs it, already as its user."""
         self.group: int | None = None
         """The group it runs under from the next start on, where not its user's: by it the network knows it."""
         self._user = user
         self._command = [*map(str, command)]
+        self._environment = dict(environment) if environment is not None else None
         self._process: subprocess.Popen[bytes] | None = None
         self._log_began = 0
 
@@ -58,11 +59,11 @@ class ServerProcess:
         with self.log.open("ab") as output:
             self._log_began = output.tell()
             self._process = subprocess.Popen(
-                [*bound_to_parent(self._user, self.group), *self._command],
+                [*bound_to_parent(self._user, self.group), *self.prefix, *self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=self.environment,
+                env=self._environment,
                 cwd=self.log.parent,
             )
 
