@@ -39,6 +39,7 @@ else
     done
     on_path javac || want default-jdk-headless
     want kcat
+    want iproute2
     # An engine for `make compose-test`; it is started there, never here.
     for program in docker.io docker-compose iptables debootstrap; do want "$program"; done
     { kafka_is_complete && keycloak_is_complete; } || on_path mvn || want maven

@@ -8,28 +8,40 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.machine import commit, load_before, this_machine
-from tests.faults.faults import FAULTS, Fault
-from tests.faults.isolation import become_isolated, furnish, isolated, missing_isolation
-from tests.faults.table import HEADER, kept_soak, page, row
+from tests.faults import soak as soaking
+from tests.faults.faults import FAULTS, LEFT_OUT, Fault
+from tests.faults.isolation import become_isolated, furnish, isolated
+from tests.faults.table import (
+    HEADER,
+    NOT_STRUCK,
+    SOAK,
+    TABLE,
+    Run,
+    left_out,
+    row,
+    soak_section,
+    table_section,
+    with_section,
+)
 from tests.faults.trial import Trial, Trials
-from tests.faults.world import CAMERAS, World
+from tests.faults.world import World
 from tests.servers.machine import missing
 
-NEEDS = ("kafka", "postgres", "faketime")
+NEEDS = ("isolation", "kafka", "postgres", "faketime")
 VIEWERS = 40
 SEE_WITHIN_S = 90.0
 
 
 def main() -> None:
     arguments = parse()
-    lacking = missing_isolation() or next((why for need in NEEDS if (why := missing(need))), None)
+    lacking = next((why for need in NEEDS if (why := missing(need))), None)
     if lacking is not None:
         sys.exit(f"no faults can be made here: {lacking}; `make servers` installs what is needed, as root")
     if not isolated():
@@ -43,8 +55,11 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--only", action="append", default=[], help="`TARGET` or `TARGET: HOW`; may be repeated")
-    parser.add_argument("--table", type=Path, help="write the page there")
+    parser.add_argument(
+        "--only", action="append", default=[], help="`TARGET` or `TARGET: HOW`; may be repeated"
+    )
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="a fault a minute under 100 viewers")
+    parser.add_argument("--table", type=Path, help="the page to write it into")
     parser.add_argument("--json", type=Path, help="write every verdict there")
     parser.add_argument("--logs", type=Path, help="a new folder, to keep every process's log in")
     parser.add_argument("--seed", type=int, default=1, help="of the owners' moods")
@@ -74,34 +89,41 @@ def chosen(names: Sequence[str]) -> list[Fault]:
 async def run(arguments: argparse.Namespace) -> int:
     """Strike one after the other; 1 if anything was found that may never happen."""
     began, began_s, load = datetime.now(UTC), time.monotonic(), load_before()
-    trials: list[Trial] = []
+    viewers = soaking.VIEWERS if arguments.soak else VIEWERS
     with folder_of(arguments.logs) as folder:
-        world = World(folder, viewers_per_camera=VIEWERS // CAMERAS, seed=arguments.seed)
+        world = World(folder, viewers=viewers, seed=arguments.seed)
         async with world.running():
             if blind := await world.crowd.blind_after(SEE_WITHIN_S):
                 say(f"with nothing struck, {len(blind)} viewers see nothing: {blind[0].last_told()}")
                 return 1
             say(f"everybody sees after {time.monotonic() - began_s:.0f} s\n{HEADER}")
-            in_turn = Trials(world)
-            for fault in arguments.faults:
-                trials.append(await in_turn.run(fault))
-                tell(trials[-1])
-                if arguments.json:
-                    write_json(arguments.json, trials)
+            if arguments.soak:
+                soaked = await soaking.soak(world, arguments.soak, arguments.seed, tell)
+                findings = soaked.findings
+            else:
+                trials = await strike(world, arguments.faults, arguments.json)
+                findings = [finding for trial in trials for finding in trial.verdict.findings]
+    measured = Run(this_machine(), commit(), began, (load, load_before()), time.monotonic() - began_s)
+    if arguments.soak:
+        sections = {SOAK: soak_section(soaked, measured)}
+        say(sections[SOAK])
+    else:
+        sections = {TABLE: table_section(trials, measured), NOT_STRUCK: left_out(LEFT_OUT)}
     if arguments.table:
-        kept = kept_soak(arguments.table.read_text(encoding="utf-8")) if arguments.table.exists() else ""
-        written = page(
-            trials,
-            machine=this_machine(),
-            commit=commit(),
-            began=began,
-            loads=(load, load_before()),
-            took_s=time.monotonic() - began_s,
-            viewers=VIEWERS,
-            kept=kept,
-        )
-        arguments.table.write_text(written, encoding="utf-8")
-    return int(any(trial.verdict.findings for trial in trials))
+        write_sections(arguments.table, sections)
+    return int(bool(findings))
+
+
+async def strike(world: World, faults: Sequence[Fault], json_file: Path | None) -> list[Trial]:
+    """One fault after the other; each is told of as soon as it is judged."""
+    in_turn = Trials(world)
+    trials: list[Trial] = []
+    for fault in faults:
+        trials.append(await in_turn.run(fault))
+        tell(trials[-1])
+        if json_file:
+            write_json(json_file, trials)
+    return trials
 
 
 @contextmanager
@@ -130,8 +152,16 @@ def write_json(file: Path, trials: Sequence[Trial]) -> None:
     file.write_text(json.dumps(verdicts, indent=1), encoding="utf-8")
 
 
+def write_sections(page: Path, sections: Mapping[str, str]) -> None:
+    written = page.read_text(encoding="utf-8")
+    for heading, body in sections.items():
+        written = with_section(written, heading, body)
+    page.write_text(written, encoding="utf-8")
+
+
 def say(line: str) -> None:
-    print(line, flush=True)
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
 """The faults: what is struck, and how."""
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from tests.faults.network import Manner
+from tests.faults.processes import signal_all
 from tests.faults.world import BROKERS, TARGETS, Target, World
 
 HOUR_S: Final = 3_600
@@ -98,22 +97,6 @@ async def slow_commits(world: World, target: Target) -> AsyncIterator[None]:
             await asyncio.to_thread(world.postgres.execute, QUICK, databases[name].name)
 
 
-def signal_all(group: int, number: signal.Signals) -> None:
-    """To every process of a target: a server may be many."""
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit() and group in _groups_of(process):
-            os.kill(int(process.name), number)
-
-
-def _groups_of(process: Path) -> list[int]:
-    try:
-        status = (process / "status").read_text(encoding="utf-8")
-    except OSError:  # it has just ended
-        return []
-    line = next(line for line in status.splitlines() if line.startswith("Gid:"))
-    return [int(number) for number in line.split()[1:2]]
-
-
 def _slow(*tables: str) -> str:
     """A deferred constraint runs at commit, and once in each transaction."""
     triggers = " ".join(
@@ -181,7 +164,10 @@ LEFT_OUT: Final[Mapping[tuple[str, str], str]] = {
         for target in ("registry", "access-policy", "audit")
     },
     **{(target, "slow commits"): _NO_COMMITS for target in ("ingest", "relay", "issuer")},
-    **{(target, "slow commits"): "acknowledges by replication; a slow disk is another fault" for target in BROKERS},
+    **{
+        (target, "slow commits"): "acknowledges by replication; a slow disk is another fault"
+        for target in BROKERS
+    },
     **{(target, how): _BROKER_CLOCK for target in BROKERS for how in ("clock +1 h", "clock -1 h")},
 }
 """What is not struck, and why."""
@@ -210,6 +196,4 @@ class Fault:
         return HOW[self.how].strike(world, world.targets[self.target])
 
 
-FAULTS: Final = [
-    Fault(target, how) for target in TARGETS for how in HOW if (target, how) not in LEFT_OUT
-]
+FAULTS: Final = [Fault(target, how) for target in TARGETS for how in HOW if (target, how) not in LEFT_OUT]

@@ -5,21 +5,12 @@ process of it when this one ends, however it ends.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
 MARK: Final = "FEEDGATE_FAULTS_ISOLATED"
-PROGRAMS: Final = ("unshare", "ip", "iptables", "mount", "setpriv")
-
-
-def missing_isolation() -> str | None:
-    """What this machine lacks for it; None when nothing is."""
-    if os.geteuid() != 0:
-        return "not root"
-    return next((f"no `{program}`" for program in PROGRAMS if shutil.which(program) is None), None)
 
 
 def isolated() -> bool:
@@ -31,7 +22,7 @@ def become_isolated(arguments: Sequence[str]) -> NoReturn:
     """Be replaced by the same program in namespaces of its own."""
     unshare = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
     os.environ[MARK] = "yes"
-    os.execvp(unshare[0], [*unshare, sys.executable, "-m", "tests.faults", *arguments])  # noqa: S606 - the program is ours
+    os.execvp(unshare[0], [*unshare, sys.executable, "-m", "tests.faults", *arguments])
 
 
 def furnish() -> None:

@@ -103,7 +103,11 @@ def _first_told(view: ViewRecord, from_s: float, until_s: float) -> Told | None:
     """The first notice that a right could not be known, or the loss of the connection."""
     closed = [] if view.closed_s is None or view.left else [Told(view.closed_s, "closed", view.close_reason)]
     return next(
-        (told for told in [*view.told, *closed] if told.code in UNKNOWN_RIGHT and from_s <= told.at_s <= until_s),
+        (
+            told
+            for told in [*view.told, *closed]
+            if told.code in UNKNOWN_RIGHT and from_s <= told.at_s <= until_s
+        ),
         None,
     )
 
@@ -255,9 +259,7 @@ def _withdrawals_lost(recording: Recording) -> Iterator[str]:
         again = [
             view
             for view in recording.views
-            if view.grant_id == stop.grant_id
-            and view.pictures_s
-            and _last(view) > stop.answered_s + DARK_S
+            if view.grant_id == stop.grant_id and view.pictures_s and _last(view) > stop.answered_s + DARK_S
         ]
         if again:
             yield f"{name}: pictures came again after its withdrawal"

@@ -31,7 +31,9 @@ def stamp(at_s: float) -> int:
     return WALL_US + round(at_s * 1_000_000)
 
 
-def view(*stretches: tuple[float, float], told: Mapping[float, str] | None = None, **fields: Any) -> ViewRecord:
+def view(
+    *stretches: tuple[float, float], told: Mapping[float, str] | None = None, **fields: Any
+) -> ViewRecord:
     record = ViewRecord(viewer=0, grant_id=GRANT, view_id=VIEW, opened_s=100.0, **fields)
     record.told = [Told(at_s, code, "", stamp(at_s)) for at_s, code in (told or {100.0: "started"}).items()]
     return pictures(record, *stretches)
@@ -115,7 +117,8 @@ OUTSIDE: Mapping[str, tuple[Callable[[], Recording], int]] = {
     ),
     "sent after the last word and read at once": (
         lambda: recording(
-            view((100, 112.2), told={100.0: "started", 112.05: "stopped"}, closed_s=112.3), stops=[stop(112.0)]
+            view((100, 112.2), told={100.0: "started", 112.05: "stopped"}, closed_s=112.3),
+            stops=[stop(112.0)],
         ),
         1,
     ),
@@ -184,7 +187,12 @@ def test_a_call_that_nobody_accepted_loses_nothing_but_is_measured() -> None:
     unanswered = Stop(GRANT, AUTHORISATION, wished_s=112.0)
     told = {100.0: "started", 114.6: "not_fresh", 121.0: "resumed"}
     verdict = judge(
-        recording(view((100, 114.5), (121, 130), told=told), stops=[unanswered], withdrawn=set(), rights_unknown=True)
+        recording(
+            view((100, 114.5), (121, 130), told=told),
+            stops=[unanswered],
+            withdrawn=set(),
+            rights_unknown=True,
+        )
     )
     assert verdict.findings == []
     assert verdict.stops == 0
@@ -192,7 +200,9 @@ def test_a_call_that_nobody_accepted_loses_nothing_but_is_measured() -> None:
 
 
 def test_a_first_call_that_failed_is_measured_until_pictures_first_stopped() -> None:
-    verdict = judge(recording(view((100, 119.5), closed_s=119.6, close_reason="x"), stops=[stop(119.4, wished_s=112.0)]))
+    verdict = judge(
+        recording(view((100, 119.5), closed_s=119.6, close_reason="x"), stops=[stop(119.4, wished_s=112.0)])
+    )
     assert verdict.stop_within_s == pytest.approx(7.4, abs=0.05)
 
 
@@ -213,14 +223,23 @@ def test_views_that_died_with_their_relay_are_counted_apart_and_no_others() -> N
     died = view((100, 110), closed_s=110.1)
     earlier = replace(view((100, 105), closed_s=105.1, close_reason="x"), view_id="view-2")
     verdict = judge(
-        recording(died, earlier, relay_struck=True, relay_died=True, views_started={VIEW, "view-2"}, views_ended=set())
+        recording(
+            died,
+            earlier,
+            relay_struck=True,
+            relay_died=True,
+            views_started={VIEW, "view-2"},
+            views_ended=set(),
+        )
     )
     assert verdict.cut_off == 1
     assert verdict.audit_lost == ["view view-2 ended and its end is not on record"]
 
 
 @pytest.mark.parametrize(
-    "told", [{112.2: "camera_lost"}, {115.0: "not_fresh"}, {115.1: NO_LEASE}], ids=lambda told: next(iter(told.values()))
+    "told",
+    [{112.2: "camera_lost"}, {115.0: "not_fresh"}, {115.1: NO_LEASE}],
+    ids=lambda told: next(iter(told.values())),
 )
 def test_pictures_that_stop_with_a_word_are_told_of(told: dict[float, str]) -> None:
     seen = view((100, 112), (121, 130), told={100.0: "started", **told, 121.0: "resumed"})

@@ -36,6 +36,8 @@ class Trials:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.ended: list[ViewRecord] = []
+        """The views that ended in the last window."""
         self._began_s = time.monotonic()
 
     async def run(self, fault: Fault) -> Trial:
@@ -52,8 +54,13 @@ class Trials:
         blind = await world.crowd.blind_after(BACK_WITHIN_S)
         window = Window(self._began_s, struck_s, healed_s, time.monotonic())
         verdict = await self._judged(fault, window)
-        verdict.blind += [f"viewer {viewer.number} sees nothing in the end: {viewer.last_told()}" for viewer in blind]
+        verdict.blind += [
+            f"viewer {viewer.number} sees nothing in the end: {viewer.last_told()}" for viewer in blind
+        ]
         began_s, self._began_s = self._began_s, window.ended_s
+        self.ended = [
+            view.record for view in world.views() if (view.record.closed_s or window.ended_s) < window.ended_s
+        ]
         self._forget_before(window.ended_s)
         return Trial(fault, verdict, time.monotonic() - began_s)
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,10 +59,10 @@ class Target:
 class World:
     """Entered by `running`."""
 
-    def __init__(self, folder: Path, viewers_per_camera: int, seed: int) -> None:
+    def __init__(self, folder: Path, viewers: int, seed: int) -> None:
         folder.chmod(0o755)  # PostgreSQL's user reads its clock there
         self.folder = folder
-        self.viewers_per_camera = viewers_per_camera
+        self.viewers = viewers
         self.seed = seed
         self.network = Network()
         self.cluster = KafkaCluster(self._folder("kafka"), nodes=len(BROKERS), secured=False)
@@ -104,7 +105,7 @@ class World:
         origin = self.deployment.origin("relay")
         viewers = [
             Viewer(number, owner.showing, origin, take_ticket)
-            for number, owner in enumerate(self.owners.owners * self.viewers_per_camera)
+            for number, owner in zip(range(self.viewers), cycle(self.owners.owners), strict=False)
         ]
         self.crowd = Crowd(viewers)
         self.trespasser = Trespasser(origin, self.owners.withdrawn, tickets, self._signed_anew)

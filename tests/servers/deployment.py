@@ -336,7 +336,9 @@ class Deployment:
                 for service in PACKAGES
             }
         )
-        async with httpx.AsyncClient(transport=transport, base_url="http://feedgate", timeout=timeout_s) as http:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://feedgate", timeout=timeout_s
+        ) as http:
             yield People(http, cast, agency=AGENCY, pool=POOL)
 
     @staticmethod
