@@ -1,19 +1,17 @@
 """The faults: what is struck, and how."""
 
-import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from tests.faults.commits import WRITTEN
 from tests.faults.network import Manner
 from tests.faults.processes import signal_all
 from tests.faults.world import BROKERS, TARGETS, Target, World
 
 HOUR_S: Final = 3_600
-COMMIT_S: Final = 2
-"""What every commit takes longer while commits are slow."""
 
 Strike = Callable[[World, Target], AbstractAsyncContextManager[None]]
 """The fault lasts as long as the context."""
@@ -85,45 +83,15 @@ def stepped(seconds: int) -> Strike:
 
 @asynccontextmanager
 async def slow_commits(world: World, target: Target) -> AsyncIterator[None]:
-    """In PostgreSQL itself: a transaction that writes for the bus or for the audit log waits at its commit."""
-    databases = world.deployment.databases
-    names = [target.name] if target.name in databases else list(databases)
-    for name in names:
-        await asyncio.to_thread(world.postgres.execute, SLOW[name], databases[name].name)
+    """Of one service, or of all where the database itself is the target."""
+    services = [target.name] if target.name in WRITTEN else list(WRITTEN)
+    for service in services:
+        await world.commits.slow(service)
     try:
         yield
     finally:
-        for name in names:
-            await asyncio.to_thread(world.postgres.execute, QUICK, databases[name].name)
-
-
-def _slow(*tables: str) -> str:
-    """A deferred constraint runs at commit, and once in each transaction."""
-    triggers = " ".join(
-        f"CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED"
-        " FOR EACH ROW EXECUTE FUNCTION slow_commit();"
-        for table in tables
-    )
-    return f"""
-        CREATE FUNCTION slow_commit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-        BEGIN
-            IF current_setting('faults.waited', true) IS DISTINCT FROM txid_current()::text THEN
-                PERFORM set_config('faults.waited', txid_current()::text, true);
-                PERFORM pg_sleep({COMMIT_S});
-            END IF;
-            RETURN NULL;
-        END $$;
-        {triggers}
-    """
-
-
-OUTBOX: Final = ("outbox_state", "outbox_event")
-SLOW: Final = {
-    "registry": _slow(*OUTBOX),
-    "access-policy": _slow(*OUTBOX),
-    "audit": _slow("audit_entry"),
-}
-QUICK: Final = "DROP FUNCTION slow_commit() CASCADE"
+        for service in services:
+            await world.commits.quick(service)
 
 
 # What.

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from feedgate_kit.clock import SystemClock
-from feedgate_kit.identity import IssuerConfig
+from feedgate_kit.identity import IssuerConfig, Realm
 from feedgate_kit.listening import Listen, open_listener
 from feedgate_kit.server import Server, serving, stop_signals
 from feedgate_kit.tokens import LocalIssuer
@@ -26,6 +26,8 @@ from feedgate_tools.issuer.server import Person
 FILE = "issuer.json"
 AUDIENCE = "feedgate"
 OTHER_AGENCY = "harbour-police"
+REALMS: Mapping[str, Realm] = {"owners": "owners", "services": "services"}
+"""Of the others' paths, each is an agency's."""
 
 
 class LastingIssuer:
@@ -62,7 +64,7 @@ class LastingIssuer:
                 Ed25519PrivateKey.from_private_bytes(bytes.fromhex(kept["keys"][path])),
                 f"http://127.0.0.1:{kept['port']}/realms/{path}",
                 SystemClock(),
-                realm=path if path in {"owners", "services"} else "agency",
+                realm=REALMS.get(path, "agency"),
                 agency=path.removeprefix("agency-") if path.startswith("agency-") else None,
                 audience=AUDIENCE,
             )
@@ -100,7 +102,7 @@ class LastingIssuer:
 
 
 def _paths(agency: str) -> list[str]:
-    return ["owners", "services", f"agency-{agency}", f"agency-{OTHER_AGENCY}"]
+    return [*REALMS, f"agency-{agency}", f"agency-{OTHER_AGENCY}"]
 
 
 def _private_bytes() -> bytes:

@@ -59,7 +59,8 @@ class View:
         self.record = ViewRecord(viewer, grant_id, "", now_s)
         self.ended = asyncio.Event()
         self.leased_s = now_s
-        self._hello: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._hello: dict[str, Any] | None = None
+        self._greeted = asyncio.Event()  # or refused
         self._connections: list[Connection] = []
 
     async def open(self, origin: str, ticket: dict[str, Any]) -> None:
@@ -73,16 +74,22 @@ class View:
         async with asyncio.timeout(OPEN_WITHIN_S):
             request = upgrade_request(host, port, ticket["notices_url"], f"ticket.{ticket['ticket']}")
             await self._connect(host, port, request, NOTICE_BYTES, self._take_notice)
-            greeted = asyncio.create_task(self._connections[0].closed.wait())
-            await asyncio.wait({self._hello, greeted}, return_when=asyncio.FIRST_COMPLETED)
-            greeted.cancel()
-            if not self._hello.done():
-                raise BenchError(f"refused: {self._connections[0].close_reason}")
-            hello = self._hello.result()
+            hello = await self._greeting(self._connections[0])
             self.record.view_id = hello["view_id"]
             self.record.opened_s = self.leased_s = time.monotonic()
             request = upgrade_request(host, port, hello["media_path"], f"media.{hello['media_secret']}")
             await self._connect(host, port, request, HEADER.size, self._take_picture)
+
+    async def _greeting(self, notices: Connection) -> dict[str, Any]:
+        refused = asyncio.create_task(notices.closed.wait())
+        refused.add_done_callback(lambda _: self._greeted.set())
+        try:
+            await self._greeted.wait()
+        finally:
+            refused.cancel()
+        if self._hello is None:
+            raise BenchError(f"refused: {notices.close_reason}")
+        return self._hello
 
     async def until_ended(self) -> None:
         """Return when either socket is closed; whichever still is open then is closed, too."""
@@ -136,8 +143,9 @@ class View:
             return
         message = json.loads(frame.start)
         match message["type"]:
-            case "hello" if not self._hello.done():
-                self._hello.set_result(message)
+            case "hello":
+                self._hello = message
+                self._greeted.set()
             case "lease":
                 self.leased_s = now_ns / 1e9
             case "notice":

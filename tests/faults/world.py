@@ -18,6 +18,7 @@ from feedgate_kit.clock import MICROSECONDS
 from feedgate_kit.ids import new_id
 from feedgate_tools.simulator.process import Simulator
 from feedgate_tools.simulator.settings import Settings
+from tests.faults.commits import Commits
 from tests.faults.disk import SmallDisk
 from tests.faults.issuer import LastingIssuer
 from tests.faults.network import FIRST_GROUP, Network, Place
@@ -39,7 +40,9 @@ TARGETS: Final = (*PACKAGES, *BROKERS, "postgres", "issuer")
 BROKER_DISK_MIB: Final = 192
 DATABASE_DISK_MIB: Final = 256
 RESTARTS: Final = 10
-PICTURES: Final = {"size": "320x180", "fps": 5, "gop_s": 0.6, "kbps": 100}
+PICTURES: Final = Settings(
+    clip=True, cameras=CAMERAS, user="shop", password="simulated", size="320x180", fps=5, gop_s=0.6, kbps=100
+)
 """Little to carry: what is asked is whether pictures come, on a machine that runs a dozen processes."""
 
 
@@ -70,6 +73,7 @@ class World:
         self.issuer = LastingIssuer.create(self._folder("issuer"), free_port(), AGENCY)
         self.targets: dict[str, Target] = {}
         self.deployment: Deployment
+        self.commits: Commits
         self.owners: Owners
         self.crowd: Crowd
         self.trespasser: Trespasser
@@ -85,15 +89,15 @@ class World:
         async with AsyncExitStack() as stack:
             self._start_servers(stack)
             self.deployment = await stack.enter_async_context(self._deploy())
-            simulator = await stack.enter_async_context(
-                Simulator(Settings(clip=True, cameras=CAMERAS, user="shop", password="simulated", **PICTURES))
-            )
+            self.commits = Commits(self.postgres, self.deployment.databases)
+            await self.commits.install()
+            simulator = await stack.enter_async_context(Simulator(PICTURES))
             self.records = Records(self.deployment, self.postgres, self.cluster)
             await self._people(stack, simulator)
             yield self
 
     async def _people(self, stack: AsyncExitStack, simulator: Simulator) -> None:
-        people = await stack.enter_async_context(self.deployment.people(timeout_s=CALL_TIMEOUT_S))
+        people = await stack.enter_async_context(self.deployment.people())
         self.owners = Owners(people, self.seed)
         await self.owners.register([simulator.rtsp_url(path) for path in simulator.paths])
         tickets: dict[str, dict[str, Any]] = {}  # one of each grant, for those who try again
@@ -199,6 +203,7 @@ class World:
             issuer=self.issuer,
             groups={name: group_of(name) for name in PACKAGES},
         )
+        deployment.call_timeout_s = CALL_TIMEOUT_S
         for name, clock in clocks.items():
             self._add(
                 name,

@@ -107,6 +107,8 @@ class Deployment:
         self.clock = SystemClock()
         self.issuer: Issuer = issuer or DevelopmentIssuer(self.clock, agency=AGENCY)
         self.groups = groups or {}
+        self.call_timeout_s = 15.0
+        """How long people wait for an answer."""
         self.replication_factor = replication_factor
         self.services = {
             name: service
@@ -315,11 +317,10 @@ class Deployment:
             return (await http.get("/metrics")).text
 
     @asynccontextmanager
-    async def people(self, *, timeout_s: float = 15.0, **instead: str) -> AsyncIterator[People]:
+    async def people(self, **instead: str) -> AsyncIterator[People]:
         """The story's people; each call goes to the service its path names.
 
         Args:
-            timeout_s: how long each waits for an answer.
             instead: for a service, the name of the process beside it that is to be asked.
         """
         person = self.issuer.person
@@ -337,7 +338,7 @@ class Deployment:
             }
         )
         async with httpx.AsyncClient(
-            transport=transport, base_url="http://feedgate", timeout=timeout_s
+            transport=transport, base_url="http://feedgate", timeout=self.call_timeout_s
         ) as http:
             yield People(http, cast, agency=AGENCY, pool=POOL)
 

@@ -37,8 +37,17 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
     folder = tmp_path_factory.mktemp("faults")
     written = folder / "verdicts.json"
     only = [word for fault in FAULTS for word in ("--only", fault)]
-    command = [sys.executable, "-m", "tests.faults", "--json", written, *only]
-    program = ServerProcess("faults", ["env", f"--chdir={REPOSITORY}", *command], folder / "faults.log")
+    command = [
+        "env",
+        f"--chdir={REPOSITORY}",
+        sys.executable,
+        "-m",
+        "tests.faults",
+        "--json",
+        str(written),
+        *only,
+    ]
+    program = ServerProcess("faults", command, folder / "faults.log")
     program.start()
     try:
         program.wait(RUN_S)
