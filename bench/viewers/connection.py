@@ -114,7 +114,11 @@ async def connect(host: str, port: int, connection: Connection) -> None:
     """
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            await asyncio.get_running_loop().create_connection(lambda: connection, host, port)
-            await connection.upgraded
+            transport, _ = await asyncio.get_running_loop().create_connection(lambda: connection, host, port)
+            try:
+                await connection.upgraded
+            except BaseException:
+                transport.close()
+                raise
     except TimeoutError:
         raise BenchError(f"a viewer was not let in within {CONNECT_TIMEOUT_S:g} s") from None

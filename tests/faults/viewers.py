@@ -126,8 +126,8 @@ class View:
         self, host: str, port: int, request: bytes, keep: int, take: Callable[[Frame, int], None]
     ) -> None:
         connection = Connection(request, keep=keep, on_frame=take)
-        self._connections.append(connection)
         await connect(host, port, connection)
+        self._connections.append(connection)
 
     def _take_picture(self, frame: Frame, now_ns: int) -> None:
         if frame.opcode != BINARY or len(frame.start) < HEADER.size:

@@ -269,13 +269,9 @@ async def _start_service(deployment: Deployment, name: str) -> None:
 
 @asynccontextmanager
 async def _tasks() -> AsyncIterator[Callable[[Coroutine[Any, Any, None]], None]]:
-    """Carries coroutines until the end; one that fails is told of there."""
+    """Carries coroutines until the end; one that fails ends everything at once."""
     running: list[asyncio.Task[None]] = []
-    try:
-        yield lambda work: running.append(asyncio.create_task(work))
-    finally:
+    async with asyncio.TaskGroup() as group:
+        yield lambda work: running.append(group.create_task(work))
         for task in running:
             task.cancel()
-        for result in await asyncio.gather(*running, return_exceptions=True):
-            if isinstance(result, Exception):
-                raise result
