@@ -23,6 +23,7 @@ class Stop:
     """The notice that ends a view."""
 
     received_ns: int  # monotonic
+    poll_s: float  # the loop's time of the poll it came with
     said_before_us: int  # wall clock of the relay; its `at` has milliseconds, this is their end
 
 
@@ -34,10 +35,12 @@ class Viewer:
         self.stop: Stop | None = None
         self.stopped = asyncio.Event()
         self.leases = 0
-        # Three columns of one table, a row for each picture.
+        # Four columns of one table, a row for each picture.
         self.sequences = array("q")
         self.sent_us = array("q")  # the relay's wall clock, from the picture's header
         self.received_ns = array("q")  # this machine's monotonic clock, last byte
+        self.poll_s = array("d")  # the loop's time of the poll it came with
+        self._poll_s = asyncio.get_running_loop().time  # stands still between two polls of the sockets
         self._reads = reads
         self._hello: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._notices: Connection
@@ -82,7 +85,7 @@ class Viewer:
             return
 
     def forget_pictures(self) -> None:
-        for column in (self.sequences, self.sent_us, self.received_ns):
+        for column in (self.sequences, self.sent_us, self.received_ns, self.poll_s):
             del column[:]
 
     def close(self) -> None:
@@ -97,6 +100,7 @@ class Viewer:
             self.sequences.append(sequence)
             self.sent_us.append(sent_us)
             self.received_ns.append(now_ns)
+            self.poll_s.append(self._poll_s())
 
     def _take_notice(self, frame: Frame, now_ns: int) -> None:
         if frame.opcode != TEXT:
@@ -109,5 +113,5 @@ class Viewer:
                 self.leases += 1
             case "notice" if message["code"] == "stopped":
                 at = datetime.fromisoformat(message["at"]) + MILLISECOND
-                self.stop = Stop(now_ns, round(at.timestamp() * 1_000_000))
+                self.stop = Stop(now_ns, self._poll_s(), round(at.timestamp() * 1_000_000))
                 self.stopped.set()

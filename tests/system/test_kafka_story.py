@@ -1,8 +1,7 @@
 """The whole path with every service its own process and user, on a Kafka that is locked down and a real PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,9 +16,7 @@ from feedgate_tools.demo.story import People, eventually
 from feedgate_tools.simulator.process import Simulator
 from feedgate_tools.simulator.settings import Settings
 from tests.servers.deployment import AGENCY, Deployment
-from tests.servers.kafka import KafkaCluster
 from tests.servers.kafka_reading import whole_topic
-from tests.servers.postgres import SeparatedDatabase
 
 pytestmark = [pytest.mark.needs("kafka", "postgres"), pytest.mark.timeout(180)]
 
@@ -35,30 +32,6 @@ async def camera() -> AsyncIterator[Simulator]:
         yield simulator
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[KafkaCluster]:
-    folder = tmp_path / "kafka"
-    folder.mkdir()
-    cluster = KafkaCluster(folder)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.end()
-
-
-@pytest.fixture
-async def deployment(
-    tmp_path: Path, cluster: KafkaCluster, postgres_roles: Callable[[], SeparatedDatabase]
-) -> AsyncIterator[Deployment]:
-    folder = tmp_path / "deployment"
-    folder.mkdir()
-    async with Deployment(
-        folder, kafka_bootstrap=cluster.bootstrap, secured=cluster, make_database=postgres_roles
-    ) as deployed:
-        yield deployed
-
-
 async def watch(view: View, pictures: int) -> list[Picture | Notice]:
     seen: list[Picture | Notice] = []
     async with asyncio.timeout(30):
@@ -69,13 +42,13 @@ async def watch(view: View, pictures: int) -> list[Picture | Notice]:
     return seen
 
 
-async def test_the_story_on_a_secured_kafka(deployment: Deployment, camera: Simulator) -> None:
-    async with deployment.people() as people:
+async def test_the_story_on_a_secured_kafka(secured_deployment: Deployment, camera: Simulator) -> None:
+    async with secured_deployment.people() as people:
         shared = await people.open_share(await people.register_camera(camera.rtsp_url()))
         stream = f"{shared.camera_id}/original"
-        async with deployment.view(people, shared.grant_id) as view:
+        async with secured_deployment.view(people, shared.grant_id) as view:
             seen = await watch(view, pictures=60)
-            assert await lies_on_the_bus(deployment, stream)
+            assert await lies_on_the_bus(secured_deployment, stream)
             await people.withdraw(shared.authorisation_id)
             seen += [item async for item in view]
         pictures = [item for item in seen if isinstance(item, Picture)]
@@ -87,9 +60,9 @@ async def test_the_story_on_a_secured_kafka(deployment: Deployment, camera: Simu
         groups: list[FrameEvent] = []
         async with asyncio.timeout(15):
             user = f"agency-{AGENCY}"
-            security = deployment.kafka_user(user).client_options()
+            security = secured_deployment.kafka_user(user).client_options()
             async for event in kafka_frame_events(
-                deployment.kafka_bootstrap, AGENCY, f"{user}.cases", **security
+                secured_deployment.kafka_bootstrap, AGENCY, f"{user}.cases", **security
             ):
                 if event.HasField("group_of_pictures"):
                     groups.append(event)
@@ -100,10 +73,10 @@ async def test_the_story_on_a_secured_kafka(deployment: Deployment, camera: Simu
                     break
 
         with pytest.raises(StoryError, match="authorisation_withdrawn"):
-            async with deployment.view(people, shared.grant_id):
+            async with secured_deployment.view(people, shared.grant_id):
                 pass
         await eventually(
-            lambda: lies_on_the_bus(deployment, stream),
+            lambda: lies_on_the_bus(secured_deployment, stream),
             lambda lies: not lies,
             ERASED_WITHIN_S,
             "nothing of the stream in the media topic",

@@ -4,7 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -27,10 +27,8 @@ from feedgate_tools.demo.story import People, Shared, eventually
 from feedgate_tools.simulator.process import Simulator
 from feedgate_tools.simulator.settings import Settings
 from tests.servers.deployment import Deployment
-from tests.servers.kafka import KafkaCluster
 from tests.servers.kafka_reading import whole_topic
 from tests.servers.machine import postgres_programs
-from tests.servers.postgres import SeparatedDatabase
 from tests.system.guide import blocks, sections
 
 pytestmark = [pytest.mark.needs("kafka", "postgres"), pytest.mark.timeout(180)]
@@ -46,37 +44,13 @@ async def simulator() -> AsyncIterator[Simulator]:
         yield simulator
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[KafkaCluster]:
-    folder = tmp_path / "kafka"
-    folder.mkdir()
-    cluster = KafkaCluster(folder)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.end()
-
-
-@pytest.fixture
-async def deployment(
-    tmp_path: Path, cluster: KafkaCluster, postgres_roles: Callable[[], SeparatedDatabase]
-) -> AsyncIterator[Deployment]:
-    folder = tmp_path / "deployment"
-    folder.mkdir()
-    async with Deployment(
-        folder, kafka_bootstrap=cluster.bootstrap, secured=cluster, make_database=postgres_roles
-    ) as deployed:
-        yield deployed
-
-
 async def test_nothing_withdrawn_since_the_backup_comes_back(
-    deployment: Deployment, simulator: Simulator
+    secured_deployment: Deployment, simulator: Simulator
 ) -> None:
-    drill = Drill(deployment)
-    async with deployment.people() as people:
+    drill = Drill(secured_deployment)
+    async with secured_deployment.people() as people:
         withdrawn, narrowed = [await share(people, simulator) for _ in range(2)]
-        ticket = await deployment.take_ticket(people, withdrawn.grant_id)
+        ticket = await secured_deployment.take_ticket(people, withdrawn.grant_id)
         drill.run("Back up")
 
         since = await share(people, simulator)
@@ -92,7 +66,7 @@ async def test_nothing_withdrawn_since_the_backup_comes_back(
             {"reason": "Found."},
         )
         before = await eventually(
-            lambda: cameras_of(deployment),
+            lambda: cameras_of(secured_deployment),
             lambda cameras: (
                 len(cameras) == 3 and not is_shared(cameras, withdrawn) and is_shared(cameras, since)
             ),
@@ -100,7 +74,7 @@ async def test_nothing_withdrawn_since_the_backup_comes_back(
             "everything since the backup in the topic",
         )
         await eventually(
-            lambda: closed_grants(deployment),
+            lambda: closed_grants(secured_deployment),
             lambda closed: closed == {withdrawn.grant_id, narrowed.grant_id},
             WITHIN_S,
             "two grants closed in the topic",
@@ -114,8 +88,8 @@ async def test_nothing_withdrawn_since_the_backup_comes_back(
         )
 
         for name in RESTORED:
-            deployment.processes[name].end()
-        deployment.processes["relay"].kill()
+            secured_deployment.processes[name].end()
+        secured_deployment.processes["relay"].kill()
         assert drill.run("Restore").splitlines() == [
             # registry
             "authorisation.narrowed: 1",
@@ -130,22 +104,22 @@ async def test_nothing_withdrawn_since_the_backup_comes_back(
         assert again == ["nothing to change\n", "nothing to change\n"]
 
         for name in (*RESTORED, "relay"):
-            deployment.start(name)
-        await asyncio.gather(*(deployment.until_ready(name) for name in (*RESTORED, "relay")))
+            secured_deployment.start(name)
+        await asyncio.gather(*(secured_deployment.until_ready(name) for name in (*RESTORED, "relay")))
         await the_owner_is_told_the_truth(people, withdrawn, narrowed, since, sooner)
         assert [
-            await last_word(deployment, people, signed_anew(deployment, ticket, shared))
+            await last_word(secured_deployment, people, signed_anew(secured_deployment, ticket, shared))
             for shared in (withdrawn, narrowed, since)
         ] == ["authorisation_withdrawn", "grant_closed:ended_by_operator", "camera_removed"]
         for shared in (withdrawn, narrowed, since):
             with pytest.raises(StoryError):
-                await deployment.take_ticket(people, shared.grant_id)
+                await secured_deployment.take_ticket(people, shared.grant_id)
 
         # The owner's next acts: nobody would take a version that is not beyond those before the restore.
         await people.call(people.cast.owner, "POST", f"/registry/v1/cameras/{withdrawn.camera_id}/resume")
         shared = await people.open_share(withdrawn.camera_id)
-        await pictures_come(deployment, people, shared)
-        after = await cameras_of(deployment)
+        await pictures_come(secured_deployment, people, shared)
+        after = await cameras_of(secured_deployment)
         assert all(after[camera].version > before[camera].version for camera in before)
 
 

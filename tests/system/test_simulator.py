@@ -39,8 +39,8 @@ def play(url: str, pictures: int, **options: str) -> list[tuple[int | None, int 
     return seen
 
 
-async def output(*command: str) -> str:
-    """Run `command` to its end and return what it said; it must succeed."""
+async def ended(*command: str) -> tuple[int | None, str]:
+    """Run `command` to its end and return its status and what it said."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
@@ -54,8 +54,14 @@ async def output(*command: str) -> str:
         if process.returncode is None:
             process.kill()
             await process.communicate()
-    assert process.returncode == 0, said.decode()
-    return said.decode()
+    return process.returncode, said.decode()
+
+
+async def output(*command: str) -> str:
+    """Run `command` to its end and return what it said; it must succeed."""
+    status, said = await ended(*command)
+    assert status == 0, said
+    return said
 
 
 class Wire:
@@ -178,13 +184,17 @@ async def test_gstreamer_plays_it(settings: Settings) -> None:
     async with Simulator(settings) as simulator:
         url = simulator.rtsp_url(user="")
         login = (f"user-id={settings.user}", f'user-pw="{settings.password}"') if settings.user else ()
-        said = await output(
+        _, said = await ended(
             "gst-launch-1.0",
             *("rtspsrc", f"location={url}", "protocols=tcp", *login),
             *("!", "rtph264depay", "!", "h264parse", "!", "avdec_h264", "!", "fakesink", "num-buffers=30"),
         )
         counts = await simulator.stats()
-    assert "Got EOS" in said
+    # gst-launch's status also tells of its own taking down, which once in a hundred times on a busy machine
+    # asks for PAUSE on a connection that it has closed itself.
+    played, eos, _ = said.partition("Got EOS")
+    assert eos, f"{counts}\n{said}"
+    assert "ERROR" not in played, f"{counts}\n{said}"
     assert counts.paths["/cam0"].plays == 1
     assert counts.paths["/cam0"].pictures_sent >= 30
 

@@ -266,11 +266,10 @@ class View:
         self._ended_s = self._clock.monotonic_s()
         self.end_reason = reason
         self.delivery.window = shut_window(Shut(code, reason))
-        # What the kernel has not taken yet would be shown after the notice: it is cut off in its middle.
-        drain_s = 0.0 if self.delivery.blocked else ABORT_AFTER_S
+        if self.delivery.blocked:
+            # What the kernel has not taken yet would be shown after the notice: it is cut off in its middle.
+            self._end_media(0.0)
         self.delivery.cease()
-        if self._media is not None:
-            self._media.end(close_code(reason), reason, drain_s)
         self._notices.tell(code, reason, sentence(reason))
         self._darkness.expect(code)
         if code != NOTICE_CODE_STOPPED or self._media is None:
@@ -278,6 +277,10 @@ class View:
         self._on_ended(self)
         if self._media is None:
             self._finish()
+
+    def hang_up(self) -> None:
+        """After the end, when every view has been told: close the media socket, which nothing is written to."""
+        self._end_media(ABORT_AFTER_S)
 
     def close_when_due(self) -> bool:
         """After the end: close the notices socket once the page has had its time for `dark`.
@@ -307,6 +310,10 @@ class View:
         self.end(NOTICE_CODE_VIEW_ENDED, reason)
 
     # Below its first use.
+
+    def _end_media(self, drain_s: float) -> None:
+        if self._media is not None:
+            self._media.end(close_code(self.end_reason), self.end_reason, drain_s)
 
     def _window(self) -> Window:
         camera: CameraState | None = self._states.cameras.get(self.ticket.camera_id)

@@ -326,6 +326,7 @@ class Views:
             self.on_change()
 
     def _put_away(self, view: View) -> None:
+        view.hang_up()
         del self._views[view.view_id]
         for index, key in ((self._by_camera, view.ticket.camera_id), (self._by_grant, view.ticket.grant_id)):
             del index[key][view.view_id]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -59,7 +60,9 @@ class Connection(asyncio.Protocol):
         try:
             for request in self._reader.feed(data):
                 self._answer(request)
-        except MalformedRequestError:
+        except MalformedRequestError as error:
+            self._server.counts.malformed += 1
+            print(f"hung up on a client: {error}", file=sys.stderr, flush=True)  # noqa: T201 - a tool's only log
             self.outlet.write_between_pictures(response(Status.BAD_REQUEST, None, {}))
             self.outlet.transport.close()
 

@@ -41,6 +41,8 @@ class Counts:
     connections_open: int = 0
     not_found: int = 0
     """Requests for a path that does not exist."""
+    malformed: int = 0
+    """Connections closed because what came on them was not RTSP."""
     audio_packets_sent: int = 0
     cpu_s: float = 0.0
     """User and system time of the simulator's process."""
