@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from feedgate_kit.errors import FeedgateError
 from feedgate_tools.demo.story import People
@@ -49,7 +49,8 @@ class Owner:
                 request_id = await people.ask(self._owners.incident_id, self.camera_id)
                 approved_s = time.monotonic()
                 grant_id = await people.approve(request_id)
-            except FeedgateError:  # also while access-policy has not read the new terms
+            except FeedgateError as error:  # also while access-policy has not read the new terms
+                self.showing.trouble = str(error)
                 await asyncio.sleep(AGAIN_S)
             else:
                 return ShareRecord(self.camera_id, authorisation_id, grant_id, approved_s)
@@ -75,7 +76,8 @@ class Owner:
         while stop.answered_s is None:
             try:
                 await self._owners.people.withdraw(share.authorisation_id)
-            except FeedgateError:
+            except FeedgateError as error:
+                self.showing.trouble = str(error)
                 await asyncio.sleep(AGAIN_S)
                 sent_s = time.monotonic()
             else:
@@ -117,6 +119,6 @@ class Owners:
             await asyncio.sleep(0.1)
         return False
 
-    def withdrawn(self) -> list[Any]:
+    def withdrawn(self) -> list[str]:
         """Grants that must show nothing, the newest last."""
         return [stop.grant_id for stop in self.stops if stop.answered_s is not None]

@@ -16,7 +16,9 @@ from tests.faults.world import World
 
 BEFORE_S: Final = 1.5
 """With nothing wrong and owners stopping, before it strikes."""
-BACK_WITHIN_S: Final = 45.0
+SEEN_WITHIN_S: Final = 5.0
+"""By everybody, just before it strikes; a viewer whose owner has just stopped may not."""
+BACK_WITHIN_S: Final = 60.0
 RECORDED_WITHIN_S: Final = 20.0
 """For what waits on the bus to be on record, once everything runs again."""
 LOOK_S: Final = 0.5
@@ -45,6 +47,7 @@ class Trials:
         world, owners = self.world, self.world.owners
         owners.stopping.set()
         await asyncio.sleep(BEFORE_S)
+        await world.crowd.blind_after(SEEN_WITHIN_S)
         struck_s = time.monotonic()
         async with fault.strike(world):
             await asyncio.sleep(fault.hold_s)

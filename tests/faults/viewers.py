@@ -33,6 +33,8 @@ class Showing:
 
     def __init__(self) -> None:
         self.grant_id: str | None = None
+        self.trouble = ""
+        """What kept its owner, or the agency, from sharing it last."""
         self.changed = asyncio.Event()
         self.over = asyncio.Event()
         """A viewer was told that this grant shows nothing more."""
@@ -175,8 +177,8 @@ class Viewer:
 
     def last_told(self) -> str:
         """For whoever wonders why it sees nothing."""
-        if self.showing.grant_id is None:
-            return "nothing is shared"
+        if self.showing.grant_id is None or self.showing.over.is_set():
+            return f"nothing is shared: {self.showing.trouble}"
         told = self.views[-1].record.told if self.views else []
         return f"{told[-1].code} ({told[-1].reason})" if told else self.refusal or "nothing was said"
 
@@ -219,13 +221,12 @@ class Crowd:
     def __init__(self, viewers: Sequence[Viewer]) -> None:
         self.viewers = viewers
 
-    async def blind_after(self, within_s: float, fresh_s: float = 1.0) -> list[Viewer]:
-        """Wait until everybody has had a picture just now; those who have not when the time is over."""
-        deadline_s = time.monotonic() + within_s
+    async def blind_after(self, within_s: float) -> list[Viewer]:
+        """Wait until everybody has had a picture from now on; those who have not when the time is over."""
+        began_s = time.monotonic()
         while True:
-            now_s = time.monotonic()
-            blind = [viewer for viewer in self.viewers if viewer.last_picture_s() < now_s - fresh_s]
-            if not blind or now_s > deadline_s:
+            blind = [viewer for viewer in self.viewers if viewer.last_picture_s() < began_s]
+            if not blind or time.monotonic() > began_s + within_s:
                 return blind
             await asyncio.sleep(0.1)
 
