@@ -37,8 +37,9 @@ class Verdict:
     """What one fault did to people."""
 
     dark_within_s: float | None = None
-    """From the fault to the last picture of any view that went dark because rights could not be known; None: no
-    view did."""
+    """From a fault in which nobody can vouch for rights to the last picture of any view; None: it was none."""
+    dark_after_s: float | None = None
+    """The same of another fault, where views went dark because of what came of it in its own time; None: none did."""
     stops: int = 0
     """Owners' calls that were accepted."""
     stop_within_s: float | None = None
@@ -68,8 +69,10 @@ def judge(recording: Recording) -> Verdict:
     """The verdict on one fault."""
     back_in_s, blind = _back(recording)
     audit_lost, cut_off = _audit_lost(recording)
+    dark_s = _last_before_dark(recording)
     return Verdict(
-        dark_within_s=_dark_within(recording),
+        dark_within_s=dark_s if recording.rights_unknown else None,
+        dark_after_s=None if recording.rights_unknown else dark_s,
         stops=sum(stop.answered_s is not None for stop in _of_this_window(recording)),
         stop_within_s=_stop_within(recording),
         back_in_s=back_in_s,
@@ -85,7 +88,8 @@ def judge(recording: Recording) -> Verdict:
 # When it went dark.
 
 
-def _dark_within(recording: Recording) -> float | None:
+def _last_before_dark(recording: Recording) -> float | None:
+    """From the fault to the last picture of any view that went dark because its right could not be known."""
     window = recording.window
     stopped = _stopped_grants(recording)
     dark = []

@@ -26,7 +26,7 @@ def row(trial: Trial) -> str:
     cells = (
         f"`{trial.fault.target}`",
         trial.fault.how,
-        seconds(verdict.dark_within_s, "stays"),
+        dark(verdict),
         str(verdict.stops),
         seconds(verdict.stop_within_s, "-"),
         back(verdict),
@@ -40,6 +40,12 @@ def row(trial: Trial) -> str:
 
 def seconds(value: float | None, otherwise: str) -> str:
     return otherwise if value is None else f"{value:.2f} s"
+
+
+def dark(verdict: Verdict) -> str:
+    if verdict.dark_after_s is not None:
+        return f"({verdict.dark_after_s:.2f} s)"
+    return seconds(verdict.dark_within_s, "stay")
 
 
 def back(verdict: Verdict) -> str:

@@ -93,6 +93,14 @@ def test_darkness_is_measured_from_the_fault_to_the_last_picture_of_a_view_that_
     assert verdict.back_in_s == pytest.approx(1.0, abs=0.05)
 
 
+def test_darkness_that_comes_in_its_own_time_is_no_matter_of_the_bound() -> None:
+    told = {100.0: "started", 117.3: "not_fresh", 121.0: "resumed"}
+    verdict = judge(recording(view((100, 117.2), (121, 130), told=told)))
+    assert verdict.findings == []
+    assert (verdict.dark_within_s, verdict.slowest_dark_s) == (None, 0.0)
+    assert verdict.dark_after_s == pytest.approx(7.1, abs=0.05)
+
+
 def test_pictures_that_do_not_come_back_are_found() -> None:
     told = {100.0: "started", 114.3: "not_fresh"}
     verdict = judge(recording(view((100, 114.2), told=told)))

@@ -22,7 +22,7 @@ def test_a_row_says_what_people_saw() -> None:
 def test_a_row_makes_what_may_never_happen_stand_out() -> None:
     verdict = Verdict(outside=["a picture"] * 2, blind=["viewer 3"], audit_lost=["a view"])
     assert row(Trial(Fault("audit", "SIGKILL"), verdict, 20.0)) == (
-        "| `audit` | SIGKILL | stays | 0 | - | **not: 1 viewers** | **2** | 0 | **1** | 0 |"
+        "| `audit` | SIGKILL | stay | 0 | - | **not: 1 viewers** | **2** | 0 | **1** | 0 |"
     )
 
 
