@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,6 +37,20 @@ from tests.servers.machine import missing
 NEEDS = ("isolation", "kafka", "postgres", "faketime")
 VIEWERS = 40
 SEE_WITHIN_S = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """When a run began, and what else the machine was doing."""
+
+    at: datetime
+    monotonic_s: float
+    load: float
+    commit: str  # before the page is written, which makes files differ from it
+
+    def until_now(self) -> Run:
+        took_s = time.monotonic() - self.monotonic_s
+        return Run(this_machine(), self.commit, self.at, (self.load, load_before()), took_s)
 
 
 def main() -> None:
@@ -87,43 +101,41 @@ def chosen(names: Sequence[str]) -> list[Fault]:
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """Strike one after the other; 1 if anything was found that may never happen."""
-    began, began_s, load = datetime.now(UTC), time.monotonic(), load_before()
-    viewers = soaking.VIEWERS if arguments.soak else VIEWERS
+    """Strike one after the other, or soak; 1 if anything was found that may never happen."""
+    began = Began(datetime.now(UTC), time.monotonic(), load_before(), commit())
     with folder_of(arguments.logs) as folder:
-        world = World(folder, viewers=viewers, seed=arguments.seed)
+        world = World(folder, viewers=soaking.VIEWERS if arguments.soak else VIEWERS, seed=arguments.seed)
         async with world.running():
             if blind := await world.crowd.blind_after(SEE_WITHIN_S):
                 say(f"with nothing struck, {len(blind)} viewers see nothing: {blind[0].last_told()}")
                 return 1
-            say(f"everybody sees after {time.monotonic() - began_s:.0f} s\n{HEADER}")
-            if arguments.soak:
-                soaked = await soaking.soak(world, arguments.soak, arguments.seed, tell)
-                findings = soaked.findings
-            else:
-                trials = await strike(world, arguments.faults, arguments.json)
-                findings = [finding for trial in trials for finding in trial.verdict.findings]
-    measured = Run(this_machine(), commit(), began, (load, load_before()), time.monotonic() - began_s)
-    if arguments.soak:
-        sections = {SOAK: soak_section(soaked, measured)}
-        say(sections[SOAK])
-    else:
-        sections = {TABLE: table_section(trials, measured), NOT_STRUCK: left_out(LEFT_OUT)}
-    if arguments.table:
-        write_sections(arguments.table, sections)
+            say(f"everybody sees after {time.monotonic() - began.monotonic_s:.0f} s\n{HEADER}")
+            findings = await (soak if arguments.soak else strike)(world, arguments, began)
     return int(bool(findings))
 
 
-async def strike(world: World, faults: Sequence[Fault], json_file: Path | None) -> list[Trial]:
-    """One fault after the other; each is told of as soon as it is judged."""
+async def strike(world: World, arguments: argparse.Namespace, began: Began) -> list[str]:
+    """One fault after the other; what is known is written after each."""
     in_turn = Trials(world)
     trials: list[Trial] = []
-    for fault in faults:
+    for fault in arguments.faults:
         trials.append(await in_turn.run(fault))
         tell(trials[-1])
-        if json_file:
-            write_json(json_file, trials)
-    return trials
+        if arguments.json:
+            write_json(arguments.json, trials)
+        if arguments.table:
+            sections = {TABLE: table_section(trials, began.until_now()), NOT_STRUCK: left_out(LEFT_OUT)}
+            write_sections(arguments.table, sections)
+    return [finding for trial in trials for finding in trial.verdict.findings]
+
+
+async def soak(world: World, arguments: argparse.Namespace, began: Began) -> list[str]:
+    soaked = await soaking.soak(world, arguments.soak, arguments.seed, tell)
+    section = soak_section(soaked, began.until_now())
+    say(section)
+    if arguments.table:
+        write_sections(arguments.table, {SOAK: section})
+    return soaked.findings
 
 
 @contextmanager

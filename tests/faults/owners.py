@@ -11,7 +11,7 @@ from feedgate_tools.demo.story import People
 from tests.faults.recording import ShareRecord, Stop
 from tests.faults.viewers import Showing
 
-SHARED_S: Final = (2.0, 22.0)
+SHARED_S: Final = (3.0, 40.0)
 """How long an owner shares, at least and at most."""
 AGAIN_S: Final = 0.25
 """Before a call that was not answered is made again."""

@@ -205,6 +205,11 @@ def test_a_call_that_nobody_accepted_loses_nothing_but_is_measured() -> None:
     assert verdict.findings == []
     assert verdict.stops == 0
     assert verdict.stop_within_s == pytest.approx(2.4, abs=0.05)
+    assert verdict.dark_within_s == pytest.approx(4.4, abs=0.05)
+
+
+def test_a_view_that_its_owner_had_stopped_by_then_did_not_go_dark_by_the_fault() -> None:
+    assert judge(recording(stopped_view(), stops=[stop(112.0)], rights_unknown=True)).dark_within_s is None
 
 
 def test_a_first_call_that_failed_is_measured_until_pictures_first_stopped() -> None:
