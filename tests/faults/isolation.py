@@ -7,10 +7,13 @@ process of it when this one ends, however it ends.
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
 MARK: Final = "FEEDGATE_FAULTS_ISOLATED"
+SCRATCH: Final = "/dev/shm"
+"""Where libfaketime writes, too: it leaves a file for each process that was killed."""
 
 
 def isolated() -> bool:
@@ -26,7 +29,7 @@ def become_isolated(arguments: Sequence[str]) -> NoReturn:
 
 
 def furnish() -> None:
-    """What a new namespace lacks."""
+    """What a new namespace lacks: a loopback that is up, and a place for files that goes with it."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    # libfaketime leaves a file there for each process that was killed.
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "faults", "/dev/shm"], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "faults", SCRATCH], check=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = SCRATCH
