@@ -49,11 +49,15 @@ class Owner:
                 request_id = await people.ask(self._owners.incident_id, self.camera_id)
                 approved_s = time.monotonic()
                 grant_id = await people.approve(request_id)
+                grant = await people.call(people.cast.operator, "GET", f"/access-policy/v1/grants/{grant_id}")
             except FeedgateError as error:  # also while access-policy has not read the new terms
                 self.showing.trouble = str(error)
-                await asyncio.sleep(AGAIN_S)
             else:
-                return ShareRecord(self.camera_id, authorisation_id, grant_id, approved_s)
+                if grant["authorisation_id"] == authorisation_id:
+                    return ShareRecord(self.camera_id, authorisation_id, grant_id, approved_s)
+                # Nor had it read the last withdrawal: this grant is dead when it has.
+                self.showing.trouble = "the grant is of an authorisation that was withdrawn"
+            await asyncio.sleep(AGAIN_S)
 
     async def _until_stopping(self) -> None:
         """For a time of its own while owners stop at all, or until the grant has ended by itself."""

@@ -37,7 +37,7 @@ class Showing:
         """What kept its owner, or the agency, from sharing it last."""
         self.changed = asyncio.Event()
         self.over = asyncio.Event()
-        """A viewer was told that this grant shows nothing more."""
+        """Somebody was told that this grant shows nothing more."""
 
     def open(self, grant_id: str) -> None:
         self.grant_id = grant_id
@@ -204,6 +204,8 @@ class Viewer:
             await view.open(self._origin, ticket)
         except (BenchError, FeedgateError, OSError, TimeoutError) as error:
             self.refusal = str(error) or type(error).__name__
+            if " 403 " in self.refusal:
+                over.set()  # by access-policy, for good
             view.leave()
             if view.record.view_id:
                 self.views.append(view)  # it was opened in half: the relay may have put it on record
