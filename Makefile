@@ -158,6 +158,14 @@ compose-test: $(DEV)  ## Build the images, bring the stack up on a Docker engine
 breakages: $(DEV)  ## Break the rules one by one in a copy, and name the test that notices each.
 	@$(BIN)/python -m tests.breakages
 
+.PHONY: faults
+faults: $(DEV)  ## Strike every server and service in every way under 40 viewers, and write docs/ref/faults.md (root).
+	@$(BIN)/python -m tests.faults --table docs/ref/faults.md
+
+.PHONY: soak
+soak: $(DEV)  ## Half an hour with 100 viewers and a fault every minute; the end of docs/ref/faults.md (root).
+	@$(BIN)/python -m tests.faults --soak 30 --table docs/ref/faults.md
+
 .PHONY: lint
 lint: $(DEV)  ## Check style, types, imports, contracts and what must not be committed.
 	@$(BIN)/ruff check --quiet .

@@ -13,6 +13,7 @@ from feedgate_kit.clock import SystemClock
 from feedgate_tools.demo.story import Cast, People
 from feedgate_tools.issuer import DevelopmentIssuer
 from feedgate_tools.simulator.settings import Settings as CameraSettings
+from tests.servers.deployment import Issuer
 
 AGENCY: Final = "bench-police"
 POOL: Final = "local"
@@ -94,7 +95,7 @@ async def development_issuer() -> AsyncIterator[DevelopmentIssuer]:
         yield issuer
 
 
-def people_of(issuer: DevelopmentIssuer, http: httpx.AsyncClient, agency: str, pool: str) -> World:
+def people_of(issuer: Issuer, http: httpx.AsyncClient, agency: str, pool: str) -> World:
     """The issuer's people, who speak through `http`."""
     person = issuer.person
     cast = Cast(

@@ -63,6 +63,8 @@ class Connection(asyncio.BufferedProtocol):
         self.frames = FrameReader(keep)
         self.last_binary_ns = 0
         """When the last byte of any binary message was read, whole or not."""
+        self.close_reason = ""
+        """What the server's close frame said (RFC 6455 §5.5.1)."""
         self._binary_bytes = 0
         self._request = request
         self._on_frame = on_frame
@@ -90,6 +92,7 @@ class Connection(asyncio.BufferedProtocol):
             self._upgrade()
         for frame in self.frames.feed(data):
             if frame.opcode == CLOSE:
+                self.close_reason = frame.start[2:].decode(errors="replace")
                 self._transport.close()
             elif frame.opcode == PING:
                 self._transport.write(pong(frame))
@@ -134,9 +137,13 @@ async def connect(door: Door, connection: Connection) -> None:
     """
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            await asyncio.get_running_loop().create_connection(
+            transport, _ = await asyncio.get_running_loop().create_connection(
                 lambda: connection, door.host, door.port, ssl=door.tls
             )
-            await connection.upgraded
+            try:
+                await connection.upgraded
+            except BaseException:
+                transport.close()
+                raise
     except TimeoutError:
         raise BenchError(f"a viewer was not let in within {CONNECT_TIMEOUT_S:g} s") from None

@@ -40,6 +40,7 @@ else
     on_path javac || want default-jdk-headless
     want kcat
     on_path nginx || want nginx
+    want iproute2
     # An engine for `make compose-test`; it is started there, never here.
     for program in docker.io docker-compose iptables debootstrap; do want "$program"; done
     { kafka_is_complete && keycloak_is_complete; } || on_path mvn || want maven

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
 import yaml
@@ -24,10 +24,11 @@ from feedgate.service_databases import migrate_service
 from feedgate_client.view import View
 from feedgate_kit.bus.kafka_settings import OPEN, KafkaSecurity
 from feedgate_kit.clock import SystemClock
+from feedgate_kit.identity import IssuerConfig
 from feedgate_kit.sealing import key_id_of, private_key_text, public_key_text
 from feedgate_kit.topics import apply_topics, load_topics
 from feedgate_tools.demo.story import Cast, People, eventually
-from feedgate_tools.issuer import DevelopmentIssuer
+from feedgate_tools.issuer import DevelopmentIssuer, Person
 from tests.servers.balancer import Balancer
 from tests.servers.kafka import KafkaCluster
 from tests.servers.ports import free_port
@@ -48,6 +49,16 @@ PACKAGES = {
     "ingest": "feedgate_ingest",
     "relay": "feedgate_relay",
 }
+
+
+class Issuer(Protocol):
+    """Who vouches for everybody of a deployment."""
+
+    def issuers_config(self) -> list[IssuerConfig]: ...
+
+    def agency_issuer(self, agency: str) -> str: ...
+
+    def person(self, name: str) -> Person: ...
 
 
 class Deployment:
@@ -71,6 +82,8 @@ class Deployment:
         processes: Mapping[str, int] | None = None,
         replication_factor: int = 1,
         certificates: Path | None = None,
+        issuer: "Issuer | None" = None,
+        groups: Mapping[str, int] | None = None,
     ) -> None:
         """Prepare.
 
@@ -86,6 +99,8 @@ class Deployment:
             replication_factor: of every topic.
             certificates: a folder with `internal.pem`, which the internal ports show (its key stands before
                 it), and `ca.pem`, whom services and the test believe; None for plain http.
+            issuer: one that runs already; left out, the development issuer in this process.
+            groups: of processes that the network is to know from others, the group each runs under.
         """
         self.certificates = certificates
         self.folder = folder
@@ -95,7 +110,10 @@ class Deployment:
         self.allowed_networks = list(allowed_networks)
         self.extra = environment or {}
         self.clock = SystemClock()
-        self.issuer = DevelopmentIssuer(self.clock, agency=AGENCY)
+        self.issuer: Issuer = issuer or DevelopmentIssuer(self.clock, agency=AGENCY)
+        self.groups = groups or {}
+        self.call_timeout_s = 15.0
+        """How long people wait for an answer."""
         self.replication_factor = replication_factor
         self.services = {
             name: service
@@ -140,7 +158,8 @@ class Deployment:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.issuer)
+            if isinstance(self.issuer, DevelopmentIssuer):
+                await stack.enter_async_context(self.issuer)
             await self._apply_topics()
             for name in WITH_DATABASE:
                 database = self.databases[name] = self.make_database()
@@ -235,6 +254,7 @@ class Deployment:
                 **environment,
             },
         )
+        process.group = self.groups.get(name)
         process.start()
         self.processes[name] = process
 
@@ -337,7 +357,9 @@ class Deployment:
                 for service in PACKAGES
             }
         )
-        async with httpx.AsyncClient(transport=transport, base_url="http://feedgate", timeout=15.0) as http:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://feedgate", timeout=self.call_timeout_s
+        ) as http:
             yield People(http, cast, agency=AGENCY, pool=POOL)
 
     @staticmethod

@@ -102,11 +102,14 @@ class KafkaNode:
         properties: str,
         *,
         port: int,
+        other_ports: Sequence[int] = (),
         cluster_id: str,
         heap: Sequence[str] = LARGE_HEAP,
         format_options: Sequence[str] = (),
     ) -> None:
         self.port = port
+        self.ports = (port, *other_ports)
+        """All it listens on."""
         self.folder = folder
         file = folder / "server.properties"
         file.write_text(properties, encoding="utf-8")
@@ -242,6 +245,7 @@ class KafkaCluster:
                     node,
                     properties,
                     port=port,
+                    other_ports=(between, controller),
                     cluster_id=cluster_id,
                     heap=SMALL_HEAP,
                     format_options=self._first_user() if secured else (),

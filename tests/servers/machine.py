@@ -120,6 +120,14 @@ def missing_docker() -> str | None:
     return f"no `{absent[0]}`" if absent else None
 
 
+def missing_isolation() -> str | None:
+    """Namespaces of a test's own, with a packet filter: both need root."""
+    if os.geteuid() != 0:
+        return "not root"
+    programs = ("unshare", "ip", "iptables", "mount", "setpriv")
+    return next((f"no `{program}`" for program in programs if shutil.which(program) is None), None)
+
+
 NEEDS: Mapping[str, Callable[[], str | None]] = {
     "kafka": missing_kafka,
     "keycloak": missing_keycloak,
@@ -134,6 +142,7 @@ NEEDS: Mapping[str, Callable[[], str | None]] = {
     "prometheus": missing_prometheus,
     "nginx": missing_nginx,
     "docker": missing_docker,
+    "isolation": missing_isolation,
 }
 """Each need and the question that answers what is missing, or None when nothing is."""
 

@@ -35,7 +35,12 @@ class ServerProcess:
         self.name = name
         self.log = log
         self.ends_on = ends_on
-        self._command = [*bound_to_parent(user), *map(str, command)]
+        self.prefix: Sequence[str] = ()
+        """Of the command from the next start on: what runs it, already as its user."""
+        self.group: int | None = None
+        """The group it runs under from the next start on, where not its user's: by it the network knows it."""
+        self._user = user
+        self._command = [*map(str, command)]
         self._environment = dict(environment) if environment is not None else None
         self._process: subprocess.Popen[bytes] | None = None
         self._log_began = 0
@@ -54,7 +59,7 @@ class ServerProcess:
         with self.log.open("ab") as output:
             self._log_began = output.tell()
             self._process = subprocess.Popen(
-                self._command,
+                [*bound_to_parent(self._user, self.group), *self.prefix, *self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -129,13 +134,17 @@ class ServerProcess:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
-def bound_to_parent(user: str | None) -> list[str]:
-    """The prefix that ends a command with this process and, if named, runs it as another user.
+def bound_to_parent(user: str | None, group: int | None = None) -> list[str]:
+    """The prefix that ends a command with this process and, if named, runs it as another user or group.
 
-    Two steps when there is a user: changing credentials clears the death signal.
+    Two steps where credentials change: that clears the death signal.
     """
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         return []
-    change = [setpriv, "--reuid", user, "--regid", user, "--init-groups"] if user else []
+    change = []
+    if user is not None:
+        change = [setpriv, "--reuid", user, "--regid", str(group or user), "--init-groups"]
+    elif group is not None:
+        change = [setpriv, "--regid", str(group), "--clear-groups"]
     return [*change, setpriv, "--pdeathsig", "KILL"]

@@ -14,7 +14,7 @@ from feedgate_tools.demo.story import People
 from tests.servers.deployment import Deployment
 
 TIMEOUT_S = 25.0
-"""For everything that comes by itself: attempts at what failed are at most 10 s apart."""
+"""For everything that comes by itself: attempts at what failed are at most 2 s apart, on a machine that has time."""
 PLAYING_PICTURES = 25
 
 

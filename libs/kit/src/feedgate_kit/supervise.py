@@ -12,7 +12,8 @@ from feedgate_kit.clock import Clock
 from feedgate_kit.errors import FeedgateError
 
 FIRST_PAUSE_S: Final = 0.2
-LONGEST_PAUSE_S: Final = 10.0
+LONGEST_PAUSE_S: Final = 2.0
+"""All is dark while a publisher waits, and a handful of tasks that try that often are no load."""
 HEALTHY_AFTER_S: Final = 30.0
 """A task that ran this long before it failed starts again as if it had never failed."""
 

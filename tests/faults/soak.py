@@ -1,0 +1,153 @@
+"""Faults for a long time under many viewers: what stays in memory, and whether every picture is accounted for."""
+
+import asyncio
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from tests.faults.faults import FAULTS, Fault
+from tests.faults.processes import memory_mib
+from tests.faults.recording import ViewRecord
+from tests.faults.trial import Trial, Trials
+from tests.faults.world import World
+
+VIEWERS: Final = 100
+EVERY_S: Final = 60.0
+SAMPLE_S: Final = 5.0
+GROWTH: Final = 1.05
+"""Allowed from the second third of the time to the last."""
+ENDS_A_PROCESS: Final = frozenset({"SIGKILL", "disk full"})
+"""Not here: what is started anew has nothing to show."""
+
+
+@dataclass(slots=True)
+class Accounts:
+    """Of all views that ended: what the relay says it sent, and what their viewers received."""
+
+    sent: int = 0
+    received: int = 0
+    in_broken_connections: int = 0
+    """Sent to a viewer whose connection a fault had broken."""
+    unexplained: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        unexplained = self.sent - self.received - self.in_broken_connections
+        return (
+            f"{self.sent} pictures sent = {self.received} received"
+            f" + {self.in_broken_connections} in connections that a fault had broken + {unexplained} unexplained"
+        )
+
+    def add(self, view: ViewRecord, sent: int) -> None:
+        """One view that ended.
+
+        Args:
+            view: as its viewer saw it.
+            sent: pictures, as the relay put it on record.
+        """
+        received = len(view.pictures_s)
+        self.sent += sent
+        self.received += received
+        if received < sent and not view.last_words:
+            self.in_broken_connections += sent - received
+        elif received != sent:
+            self.unexplained.append(f"view {view.view_id}: {sent} pictures sent, {received} received")
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Memory of one target: the median over two thirds of the time."""
+
+    second_mib: float
+    last_mib: float
+
+    @property
+    def ratio(self) -> float:
+        return self.last_mib / self.second_mib
+
+
+@dataclass(frozen=True, slots=True)
+class Soaked:
+    """What a soak has shown."""
+
+    trials: list[Trial]
+    growth: Mapping[str, Growth]
+    accounts: Accounts
+
+    @property
+    def findings(self) -> list[str]:
+        """Everything that may not be."""
+        grown = [
+            f"{name} grew from {each.second_mib:.0f} to {each.last_mib:.0f} MiB"
+            for name, each in self.growth.items()
+            if each.ratio > GROWTH
+        ]
+        of_faults = [finding for trial in self.trials for finding in trial.verdict.findings]
+        return [*of_faults, *grown, *self.accounts.unexplained]
+
+
+class Memory:
+    """Of every target, looked at again and again."""
+
+    def __init__(self, world: World) -> None:
+        self._groups = {name: target.place.group for name, target in world.targets.items()}
+        self._samples: dict[str, list[float]] = {name: [] for name in self._groups}
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            for name, group in self._groups.items():
+                self._samples[name].append(memory_mib(group))
+            await asyncio.sleep(SAMPLE_S)
+
+    def growth(self) -> dict[str, Growth]:
+        """From the second third of the samples to the last."""
+        return {name: growth_of(samples) for name, samples in self._samples.items()}
+
+
+def growth_of(samples: list[float]) -> Growth:
+    """Of samples at even distances, three at least."""
+    third = len(samples) // 3
+    return Growth(
+        second_mib=statistics.median(samples[third : 2 * third]),
+        last_mib=statistics.median(samples[2 * third :]),
+    )
+
+
+async def soak(world: World, minutes: float, seed: int, tell: Callable[[Trial], None]) -> Soaked:
+    """A fault a minute, of those that end no process, in an order that the seed gives."""
+    in_turn, memory = Trials(world), Memory(world)
+    watching = asyncio.create_task(memory.run())
+    ended: dict[str, ViewRecord] = {}
+    trials: list[Trial] = []
+    until_s = time.monotonic() + minutes * 60
+    for fault in _shuffled(seed):
+        next_s = time.monotonic() + EVERY_S
+        if next_s > until_s:
+            break
+        trials.append(await in_turn.run(fault))
+        tell(trials[-1])
+        ended |= {view.view_id: view for view in in_turn.ended}
+        await asyncio.sleep(max(0.0, next_s - time.monotonic()))
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    return Soaked(trials, memory.growth(), _accounts(ended, world.records.pictures_by_view))
+
+
+def _accounts(ended: Mapping[str, ViewRecord], sent: Mapping[str, int]) -> Accounts:
+    accounts = Accounts()
+    for view_id, view in ended.items():
+        if view_id in sent:
+            accounts.add(view, sent[view_id])
+    return accounts
+
+
+def _shuffled(seed: int) -> Iterator[Fault]:
+    """Without end; each comes once before any comes again."""
+    mood = random.Random(seed)
+    faults = [fault for fault in FAULTS if fault.how not in ENDS_A_PROCESS]
+    while True:
+        mood.shuffle(faults)
+        yield from faults
