@@ -49,6 +49,10 @@ class FollowedContext(ssl.SSLContext):
         """One connection, as asyncio, uvloop and anyio begin theirs."""
         return self._followed.current().wrap_bio(*args, **kwargs)
 
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        """The same of a program without an event loop."""
+        return self._followed.current().wrap_socket(*args, **kwargs)
+
 
 def load_trust(ca_file: Path | None, setting: str) -> Trust:
     """The system's authorities and those of `ca_file`, whose changes are followed.
