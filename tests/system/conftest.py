@@ -4,11 +4,24 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
+from feedgate_tools.simulator.process import Simulator
+from feedgate_tools.simulator.settings import Settings
 from tests.servers.deployment import Deployment
 from tests.servers.kafka import KafkaCluster
 from tests.servers.needs import require
 from tests.servers.postgres import SeparatedDatabase
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def simulator() -> AsyncIterator[Simulator]:
+    """Cameras that are little to carry: what is asked is whether pictures come, beside a dozen processes."""
+    settings = Settings(
+        clip=True, user="shop", password="simulated-only", size="320x180", fps=10, gop_s=0.5, kbps=150
+    )
+    async with Simulator(settings) as simulator:
+        yield simulator
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from feedgate_kit.sealing import read_private_keys
 from feedgate_tools.demo.page_routes import StoryError
 from feedgate_tools.demo.story import People, Shared, eventually
 from feedgate_tools.simulator.process import Simulator
-from feedgate_tools.simulator.settings import Settings
 from tests.servers.certificates import CertificateAuthority
 from tests.servers.deployment import AGENCY, KAFKA_PASSWORDS, POOL, Deployment
 from tests.servers.kafka import ADMIN, KafkaCluster
@@ -59,16 +58,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
         yield cluster
     finally:
         cluster.end()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def simulator() -> AsyncIterator[Simulator]:
-    # Little to carry, on a machine that runs a dozen processes.
-    settings = Settings(
-        clip=True, user="shop", password="simulated-only", size="320x180", fps=10, gop_s=0.5, kbps=150
-    )
-    async with Simulator(settings) as simulator:
-        yield simulator
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

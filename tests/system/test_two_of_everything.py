@@ -15,7 +15,6 @@ from feedgate_kit.clock import MICROSECONDS
 from feedgate_kit.topics import CAMERA_STATE
 from feedgate_tools.demo.story import People, Shared, eventually
 from feedgate_tools.simulator.process import Simulator
-from feedgate_tools.simulator.settings import Settings
 from tests.servers.deployment import AGENCY, Deployment
 from tests.servers.feeds import Feed, cameras_apart, demanded
 from tests.servers.kafka import KafkaCluster
@@ -51,16 +50,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
         yield cluster
     finally:
         cluster.end()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def simulator() -> AsyncIterator[Simulator]:
-    # Little to carry: what is asked here is whether pictures come, on a machine that runs fifteen processes.
-    settings = Settings(
-        clip=True, user="shop", password="simulated-only", size="320x180", fps=10, gop_s=0.5, kbps=150
-    )
-    async with Simulator(settings) as simulator:
-        yield simulator
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

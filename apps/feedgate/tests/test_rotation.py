@@ -111,6 +111,17 @@ def test_what_holds_no_such_key_is_named_and_left_alone(kind: Kind, text: str | 
     assert text is None or file.read_text(encoding="ascii") == text
 
 
+def test_an_authority_of_which_one_file_cannot_be_written_keeps_both(tmp_path: Path) -> None:
+    file = authority_file(tmp_path)
+    before = [(tmp_path / name).read_bytes() for name in ("ca.pem", "ca.key")]
+    (tmp_path / ".ca.key.part").mkdir()  # in the way of the second file
+    with pytest.raises(RotationError, match="cannot be written"):
+        rotate("authority", "next", file)
+    assert [(tmp_path / name).read_bytes() for name in ("ca.pem", "ca.key")] == before
+    (tmp_path / ".ca.key.part").rmdir()
+    assert len(rotate("authority", "next", file)) == 2
+
+
 def test_an_authority_whose_keys_lie_otherwise_is_refused(tmp_path: Path) -> None:
     file = authority_file(tmp_path)
     rotate("authority", "next", file)

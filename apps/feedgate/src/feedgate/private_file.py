@@ -5,7 +5,12 @@ from pathlib import Path
 
 
 def write(file: Path, text: str, mode: int, owner: tuple[int, int] | None = None) -> None:
-    """Put it in the place of what was there; nobody else can read it at any moment.
+    """Put it in the place of what was there, as `staged` says."""
+    staged(file, text, mode, owner).replace(file)
+
+
+def staged(file: Path, text: str, mode: int, owner: tuple[int, int] | None = None) -> Path:
+    """Write it whole beside its place, which it has only to be moved to; nobody else can read it at any moment.
 
     Args:
         file: where.
@@ -23,4 +28,4 @@ def write(file: Path, text: str, mode: int, owner: tuple[int, int] | None = None
         os.fsync(output.fileno())
     if owner is not None and os.geteuid() == 0:
         os.chown(part, *owner)
-    part.replace(file)
+    return part

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from feedgate.authority import Authority
-from feedgate.private_file import write
+from feedgate.private_file import staged
 from feedgate_access_policy.ticket import read_ticket_key, thumbprint
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.pem import pem_blocks
@@ -81,14 +81,20 @@ def rotate(kind: Kind, step: Step, file: Path) -> list[str]:
     _named(knows, keys, file)
     after = _after(step, keys, knows.make, file)
     names = _named(knows, after, file)
-    for number, each in enumerate(files):
-        status = each.stat()
-        owner = (status.st_uid, status.st_gid)
-        try:
-            write(each, "".join(key[number] for key in after), status.st_mode & PERMISSIONS, owner)
-        except OSError as error:
-            raise RotationError(f"`{each}` cannot be written: {error.strerror}") from error
+    try:
+        # All are written before any is put in place: a full disk leaves each pair as it was.
+        for part, each in [(_beside(each, number, after), each) for number, each in enumerate(files)]:
+            part.replace(each)
+    except OSError as error:
+        raise RotationError(f"`{file}` cannot be written: {error.strerror}") from error
     return [f"{'believed' if number else 'in use'}: {name}" for number, name in enumerate(names)]
+
+
+def _beside(file: Path, number: int, keys: Sequence[tuple[str, ...]]) -> Path:
+    """The parts of keys that belong into a file, with its owner and permissions."""
+    status = file.stat()
+    text = "".join(key[number] for key in keys)
+    return staged(file, text, status.st_mode & PERMISSIONS, (status.st_uid, status.st_gid))
 
 
 def _after(
