@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,10 +11,6 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
 
-import jwt
-
-from feedgate_kit.clock import MICROSECONDS
-from feedgate_kit.ids import new_id
 from feedgate_tools.simulator.process import Simulator
 from feedgate_tools.simulator.settings import Settings
 from tests.faults.commits import Commits
@@ -112,24 +107,11 @@ class World:
             for number, owner in zip(range(self.viewers), cycle(self.owners.owners), strict=False)
         ]
         self.crowd = Crowd(viewers)
-        self.trespasser = Trespasser(origin, self.owners.withdrawn, tickets, self._signed_anew)
+        self.trespasser = Trespasser(origin, self.owners.withdrawn, tickets, self.deployment.signed_anew)
         carry = await stack.enter_async_context(_tasks())
         carry(self.owners.run())
         carry(self.crowd.run())
         carry(self.trespasser.run())
-
-    def _signed_anew(self, ticket: dict[str, Any]) -> dict[str, Any]:
-        """The same ticket as access-policy would sign it now, if it still would."""
-        claims = jwt.decode(ticket["ticket"], options={"verify_signature": False})
-        issued_us = time.time_ns() // 1_000
-        claims |= {
-            "jti": new_id(),
-            "issued_at_us": issued_us,
-            "iat": issued_us // MICROSECONDS,
-            "exp": issued_us // MICROSECONDS + 60,
-        }
-        headers = {"kid": jwt.get_unverified_header(ticket["ticket"])["kid"]}
-        return {**ticket, "ticket": jwt.encode(claims, self.deployment.ticket_key, "EdDSA", headers)}
 
     # Servers.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import httpx
+import jwt
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,8 +24,9 @@ from feedgate.service_databases import PACKAGES as WITH_DATABASE
 from feedgate.service_databases import migrate_service
 from feedgate_client.view import View
 from feedgate_kit.bus.kafka_settings import OPEN, KafkaSecurity
-from feedgate_kit.clock import SystemClock
+from feedgate_kit.clock import MICROSECONDS, SystemClock
 from feedgate_kit.identity import IssuerConfig
+from feedgate_kit.ids import new_id
 from feedgate_kit.sealing import key_id_of, private_key_text, public_key_text
 from feedgate_kit.topics import apply_topics, load_topics
 from feedgate_tools.demo.story import Cast, People, eventually
@@ -132,6 +134,26 @@ class Deployment:
     def origin(self, name: str) -> str:
         """A process's public origin."""
         return f"http://127.0.0.1:{self.ports[name][0]}"
+
+    def signed_anew(self, ticket: dict[str, Any], **claims: str) -> dict[str, Any]:
+        """The same ticket as access-policy would sign it now, if it still would.
+
+        Args:
+            ticket: one that it gave.
+            claims: that are to be others.
+        """
+        signed = jwt.decode(ticket["ticket"], options={"verify_signature": False})
+        issued_us = self.clock.now_us()
+        issued_s = issued_us // MICROSECONDS
+        signed |= {
+            "jti": new_id(),
+            "issued_at_us": issued_us,
+            "iat": issued_s,
+            "exp": issued_s + 60,
+            **claims,
+        }
+        headers = {"kid": jwt.get_unverified_header(ticket["ticket"])["kid"]}
+        return {**ticket, "ticket": jwt.encode(signed, self.ticket_key, "EdDSA", headers)}
 
     def address(self, name: str) -> str:
         """The same as `host:port`."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import jwt
 import pytest
 
 from feedgate_client import RefusedError, kafka_frame_events
@@ -152,20 +151,6 @@ class World:
             async with watching(self.deployment, self.people, shared.grant_id, ticket):
                 pass
         return str(refused.value)
-
-    def signed_anew(self, ticket: dict[str, Any]) -> dict[str, Any]:
-        """The same ticket as access-policy would sign it now, if it still would."""
-        claims = jwt.decode(ticket["ticket"], options={"verify_signature": False})
-        issued_us = now_us()
-        claims |= {
-            "jti": new_id(),
-            "issued_at_us": issued_us,
-            "iat": issued_us // MICROSECONDS,
-            "exp": issued_us // MICROSECONDS + 60,
-        }
-        headers = {"kid": jwt.get_unverified_header(ticket["ticket"])["kid"]}
-        signed = jwt.encode(claims, self.deployment.ticket_key, "EdDSA", headers)
-        return {**ticket, "ticket": signed}
 
     async def until_runs_shown(self, shared: Shared, count: int) -> None:
         """Until the agency was told of pictures of so many runs."""

@@ -252,7 +252,7 @@ async def test_what_an_older_publisher_writes_late_brings_no_withdrawn_right_bac
         )
         assert late_and_healed[-3:] == [newest, newest - 1, newest]
         await deployment.restart("relay")
-        as_if_new = world.signed_anew(kept)
+        as_if_new = world.deployment.signed_anew(kept)
         assert "authorisation_withdrawn" in await world.refusal_of(shared, as_if_new)
 
 

@@ -10,15 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
 
 from feedgate_client import Notice, Picture, RefusedError
 from feedgate_contracts.camera.v1.camera_pb2 import CameraState
 from feedgate_contracts.grant.v1.grant_pb2 import GRANT_PHASE_CLOSED, GrantState
 from feedgate_kit.bus.kafka_connection import record_of
-from feedgate_kit.clock import MICROSECONDS
-from feedgate_kit.ids import new_id
 from feedgate_kit.published import Published, newest_of
 from feedgate_kit.state_copy import protobuf_decoder
 from feedgate_kit.topics import CAMERA_STATE, GRANT_STATE, load_topics
@@ -108,7 +105,16 @@ async def test_nothing_withdrawn_since_the_backup_comes_back(
         await asyncio.gather(*(secured_deployment.until_ready(name) for name in (*RESTORED, "relay")))
         await the_owner_is_told_the_truth(people, withdrawn, narrowed, since, sooner)
         assert [
-            await last_word(secured_deployment, people, signed_anew(secured_deployment, ticket, shared))
+            await last_word(
+                secured_deployment,
+                people,
+                secured_deployment.signed_anew(
+                    ticket,
+                    grant=shared.grant_id,
+                    camera=shared.camera_id,
+                    stream=f"{shared.camera_id}/original",
+                ),
+            )
             for shared in (withdrawn, narrowed, since)
         ] == ["authorisation_withdrawn", "grant_closed:ended_by_operator", "camera_removed"]
         for shared in (withdrawn, narrowed, since):
@@ -222,23 +228,6 @@ def tells_of(event: str, authorisation_id: str, entries: list[dict[str, Any]]) -
         "reasons": ["lost_in_restore"],
     }
     return any(entry | act == entry for entry in entries)
-
-
-def signed_anew(deployment: Deployment, ticket: dict[str, Any], shared: Shared) -> dict[str, Any]:
-    """A ticket that access-policy would sign now for this grant, if it still would."""
-    claims = jwt.decode(ticket["ticket"], options={"verify_signature": False})
-    issued_us = deployment.clock.now_us()
-    claims |= {
-        "jti": new_id(),
-        "grant": shared.grant_id,
-        "camera": shared.camera_id,
-        "stream": f"{shared.camera_id}/original",
-        "issued_at_us": issued_us,
-        "iat": issued_us // MICROSECONDS,
-        "exp": issued_us // MICROSECONDS + 60,
-    }
-    headers = {"kid": jwt.get_unverified_header(ticket["ticket"])["kid"]}
-    return {**ticket, "ticket": jwt.encode(claims, deployment.ticket_key, "EdDSA", headers)}
 
 
 async def last_word(deployment: Deployment, people: People, ticket: dict[str, Any]) -> str:
