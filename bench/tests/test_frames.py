@@ -1,5 +1,5 @@
 import struct
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
@@ -35,7 +35,11 @@ def test_frames_are_the_same_however_they_are_cut(sizes: list[int], cuts: list[i
     payloads = [bytes([number + 1]) * size for number, size in enumerate(sizes)]
     data = b"".join(server_frame(BINARY, payload) for payload in payloads)
     frames, reader = read_in_pieces(data, cuts, keep)
-    assert frames == [Frame(BINARY, payload[:keep], len(payload)) for payload in payloads]
+    ends = accumulate(len(server_frame(BINARY, payload)) for payload in payloads)
+    assert frames == [
+        Frame(BINARY, payload[:keep], len(payload), end) for payload, end in zip(payloads, ends, strict=True)
+    ]
+    assert reader.fed_bytes == len(data)
     assert reader.binary_bytes == sum(sizes)
     assert not reader.is_within_frame
 
@@ -74,4 +78,4 @@ def test_a_masked_frame_is_no_servers() -> None:
 
 
 def test_a_pong_repeats_the_ping_and_is_masked() -> None:
-    assert pong(Frame(PING, b"ab", 2)) == b"\x8a\x82\x00\x00\x00\x00ab"
+    assert pong(Frame(PING, b"ab", 2, 4)) == b"\x8a\x82\x00\x00\x00\x00ab"

@@ -2,8 +2,11 @@
 
 import asyncio
 import base64
+import fcntl
 import secrets
 import ssl
+import struct
+import termios
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +24,7 @@ _VIEW: Final = memoryview(_RECEIVED)
 READ_AHEAD_BYTES: Final = 4096
 CONNECT_TIMEOUT_S: Final = 20.0
 PROTOCOL: Final = "feedgate.v1"
+_INT: Final = struct.Struct("i")
 _SWITCHED: Final = b"HTTP/1.1 101 "
 
 OnFrame = Callable[[Frame, int], None]
@@ -111,6 +115,18 @@ class Connection(asyncio.BufferedProtocol):
         """Read what still comes."""
         if not self.closed.is_set():
             self._transport.resume_reading()
+
+    def bytes_here(self) -> int:
+        """What has come: what was read after the handshake, and what waits in this machine's kernel.
+
+        Over TLS what waits counts with its wrapping.
+        """
+        if self.closed.is_set():
+            return self.frames.fed_bytes
+        waits = fcntl.ioctl(
+            self._transport.get_extra_info("socket").fileno(), termios.FIONREAD, bytes(_INT.size)
+        )
+        return self.frames.fed_bytes + int(_INT.unpack(waits)[0])
 
     def close(self) -> None:
         self._transport.close()

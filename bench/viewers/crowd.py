@@ -107,14 +107,13 @@ def _sample_ns(viewer: Viewer, called_ns: int) -> int:
 
 
 def late_pictures(viewer: Viewer) -> int:
-    """Pictures that came after the viewer's notice, or were sent later than it.
+    """Pictures that came after the viewer's notice was read, or were sent later than it.
 
-    Of two sockets that are ready at one poll the kernel may name either first, so what comes with the notice
-    was there with it, and only the time of sending tells which was first.
+    What the viewer's kernel held by then had come before, though this process may read it later.
     """
     stop = viewer.stop
     assert stop is not None
     return sum(
-        poll_s > stop.poll_s or sent_us >= stop.said_before_us
-        for poll_s, sent_us in zip(viewer.poll_s, viewer.sent_us, strict=True)
+        end > stop.media_bytes or sent_us >= stop.said_before_us
+        for end, sent_us in zip(viewer.ends, viewer.sent_us, strict=True)
     )

@@ -32,6 +32,8 @@ class Frame:
     """The first bytes of the payload, as many as are kept."""
     size: int
     """Of the whole payload."""
+    end: int
+    """Bytes that had come when it was whole, its own and those before it."""
 
 
 def pong(ping: Frame) -> bytes:
@@ -49,6 +51,8 @@ class FrameReader:
     def __init__(self, keep: int) -> None:
         self.binary_bytes = 0
         """Payload of binary messages, also of the one under way."""
+        self.fed_bytes = 0
+        """All that was fed."""
         self._keep = keep
         self._head = bytearray()  # frame head and what is kept of the payload
         self._need = 2  # bytes of `_head` until something can be said
@@ -76,7 +80,7 @@ class FrameReader:
                 self._skip -= step
                 self._count(step)
                 if not self._skip:
-                    whole.append(self._finish())
+                    whole.append(self._finish(self.fed_bytes + at))
                 continue
             step = min(self._need - len(self._head), end - at)
             self._head += data[at : at + step]
@@ -84,7 +88,8 @@ class FrameReader:
             if self._head_size:
                 self._count(step)
             if len(self._head) == self._need and self._advance():
-                whole.append(self._finish())
+                whole.append(self._finish(self.fed_bytes + at))
+        self.fed_bytes += end
         return whole
 
     def _count(self, size: int) -> None:
@@ -112,8 +117,8 @@ class FrameReader:
         self._skip = self._size - (self._need - self._head_size)
         return not self._skip
 
-    def _finish(self) -> Frame:
-        frame = Frame(self._head[0] & 0xF, bytes(self._head[self._head_size :]), self._size)
+    def _finish(self, end: int) -> Frame:
+        frame = Frame(self._head[0] & 0xF, bytes(self._head[self._head_size :]), self._size, end)
         self._head.clear()
         self._need, self._head_size = 2, 0
         return frame

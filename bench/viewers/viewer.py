@@ -23,7 +23,7 @@ class Stop:
     """The notice that ends a view."""
 
     received_ns: int  # monotonic
-    poll_s: float  # the loop's time of the poll it came with
+    media_bytes: int  # of the media socket, that had come by then
     said_before_us: int  # wall clock of the relay; its `at` has milliseconds, this is their end
 
 
@@ -39,8 +39,7 @@ class Viewer:
         self.sequences = array("q")
         self.sent_us = array("q")  # the relay's wall clock, from the picture's header
         self.received_ns = array("q")  # this machine's monotonic clock, last byte
-        self.poll_s = array("d")  # the loop's time of the poll it came with
-        self._poll_s = asyncio.get_running_loop().time  # stands still between two polls of the sockets
+        self.ends = array("q")  # bytes of the media socket that had come when it was whole
         self._reads = reads
         self._hello: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._notices: Connection
@@ -85,7 +84,7 @@ class Viewer:
             return
 
     def forget_pictures(self) -> None:
-        for column in (self.sequences, self.sent_us, self.received_ns, self.poll_s):
+        for column in (self.sequences, self.sent_us, self.received_ns, self.ends):
             del column[:]
 
     def close(self) -> None:
@@ -100,7 +99,7 @@ class Viewer:
             self.sequences.append(sequence)
             self.sent_us.append(sent_us)
             self.received_ns.append(now_ns)
-            self.poll_s.append(self._poll_s())
+            self.ends.append(frame.end)
 
     def _take_notice(self, frame: Frame, now_ns: int) -> None:
         if frame.opcode != TEXT:
@@ -113,5 +112,5 @@ class Viewer:
                 self.leases += 1
             case "notice" if message["code"] == "stopped":
                 at = datetime.fromisoformat(message["at"]) + MILLISECOND
-                self.stop = Stop(now_ns, self._poll_s(), round(at.timestamp() * 1_000_000))
+                self.stop = Stop(now_ns, self._media.bytes_here(), round(at.timestamp() * 1_000_000))
                 self.stopped.set()

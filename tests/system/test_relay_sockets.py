@@ -12,6 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -38,6 +41,7 @@ from feedgate_kit.topics import (
 )
 from feedgate_relay.app import create_app
 from feedgate_relay.close_codes import CloseCode
+from feedgate_relay.connection import RelayWebSocketProtocol
 from feedgate_relay.ports import RelayPorts
 from feedgate_relay.settings import RelaySettings
 from services.relay.tests.scene import (
@@ -56,6 +60,8 @@ ANYWHERE = Listen("127.0.0.1", 0)
 PICTURE_S = 0.02
 HEAVY = b"\x06" + bytes(range(256)) * 200
 """51 kB more in every picture."""
+FILLING = HEAVY[:2000]
+"""The kernel takes fifteen such pictures for a viewer who has room for two."""
 MEDIA_HEADER = struct.Struct(">BBHIQ")
 
 
@@ -347,6 +353,49 @@ async def test_a_viewer_who_does_not_read_holds_little_slows_nobody_and_is_cut_o
             assert ended.usage.bytes < 512 * 1024  # all that was ever handed to the kernel
             # A reset, not an end: the kernel has let go of what it still held for this viewer.
             assert isinstance((await broken_off(stalled)).__cause__, ConnectionResetError)
+
+
+async def test_what_the_kernel_took_and_has_not_sent_at_a_stop_is_never_sent(site: Site) -> None:
+    site.lens.padding = FILLING
+    async with site.notices() as told, site.watching() as (_, quick):
+        hello = json.loads(await told.recv())
+        async with site.media(hello["media_secret"], sock=sink(site), max_queue=1) as slow:
+            await next_notice(told, "started")
+            await pictures(quick, 15)
+            await site.withdraw()
+            codes: list[str] = []
+            while not codes or codes[-1] != "stopped":
+                message = json.loads(await told.recv())
+                codes += [message["code"]] if message["type"] == "notice" else []
+            assert codes == ["stopped"]  # the kernel took every picture: none was held back for this viewer
+            assert isinstance((await broken_off(slow)).__cause__, ConnectionResetError)
+
+
+def read_to_end(viewer: socket.socket) -> None:
+    """Read, and nothing else, until there is no more."""
+    while viewer.recv(1 << 20):
+        continue
+
+
+async def test_a_discarded_connection_is_gone_before_the_loop_comes_round(socket_enabled: None) -> None:
+    loop = asyncio.get_running_loop()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as viewer,
+    ):
+        accepted, _ = server.accept()
+        protocol = RelayWebSocketProtocol(Config(FastAPI()), ServerState(), {}, loop)
+        await loop.connect_accepted_socket(lambda: protocol, accepted)
+        lost = asyncio.Event()
+        protocol.on_lost = lost.set
+        protocol.begin()
+        while protocol.can_write:
+            protocol.write(bytes(8192))
+        protocol.end(CloseCode.GRANT_CLOSED, "grant_closed", 0.0)
+        viewer.settimeout(5)
+        with pytest.raises(ConnectionResetError):
+            read_to_end(viewer)
+        await lost.wait()
 
 
 async def test_a_viewer_who_says_goodbye_without_reading_is_cut_off_at_once(site: Site) -> None:

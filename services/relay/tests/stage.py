@@ -86,6 +86,7 @@ class RecordedConnection:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.can_write = True
+        self.unsent = False
         self.lost = False
         self.on_writable: Callable[[], None] = _nothing
         self.on_lost: Callable[[], None] = _nothing
@@ -96,6 +97,9 @@ class RecordedConnection:
     def write(self, frame: bytes) -> None:
         if self.ended is None and not self.lost:
             self.written.append((self.clock.now_us(), frame))
+
+    def has_unsent(self) -> bool:
+        return self.unsent or not self.can_write
 
     def end(self, code: int, reason: str, within_s: float) -> None:
         if self.ended is None:

@@ -6,8 +6,11 @@ and lets the application write finished frames straight to the transport.
 """
 
 import asyncio
+import ctypes
+import fcntl
 import socket
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -27,7 +30,24 @@ MAXIMUM_MESSAGE_BYTES: Final = 16 * 1024
 SEND_BUFFER_BYTES: Final = 64 * 1024
 """What the kernel may hold of one viewer: well below a second of video. By default it held 13 s."""
 
+_SIOCOUTQNSD: Final = 0x894B
+"""Asks Linux how many bytes a TCP socket holds that it has not sent (linux/sockios.h)."""
+_INT: Final = struct.Struct("i")
+
 _DISCARD_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, 0 s
+
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+_NO_ADDRESS: Final = bytes(16)  # struct sockaddr of family AF_UNSPEC
+
+
+def _dissolve(connected: socket.socket) -> None:
+    """Let go of a connection at once, with all that it has not sent, instead of when the loop comes round to it.
+
+    connect(2): a TCP socket that connects to AF_UNSPEC dissolves its association. Where a
+    system does not know that, closing does it, later.
+    """
+    _libc.connect(connected.fileno(), _NO_ADDRESS, len(_NO_ADDRESS))
 
 
 def _nothing() -> None:
@@ -78,6 +98,16 @@ class RelayWebSocketProtocol(WebSocketsSansIOProtocol):
         if self._begun and not self._ending:
             self.transport.write(frame)
 
+    def has_unsent(self) -> bool:
+        if self._paused:
+            return True
+        connected = self.transport.get_extra_info("socket")
+        if connected is None or self.disconnected or sys.platform != "linux":
+            return False  # elsewhere there is no asking
+        answer = fcntl.ioctl(connected.fileno(), _SIOCOUTQNSD, bytes(_INT.size))
+        unsent: int = _INT.unpack(answer)[0]
+        return unsent > 0
+
     def end(self, code: int, reason: str, within_s: float) -> None:
         if self._ending or self.disconnected:
             if within_s <= 0:
@@ -107,6 +137,7 @@ class RelayWebSocketProtocol(WebSocketsSansIOProtocol):
         connected = self.transport.get_extra_info("socket")
         if connected is not None:
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DISCARD_ON_CLOSE)
+            _dissolve(connected)
         self.transport.abort()
 
     def pause_writing(self) -> None:

@@ -42,6 +42,10 @@ class Connection(Protocol):
         """Frames made by `feedgate_relay.wire`. Nothing happens once the connection is ending."""
         ...
 
+    def has_unsent(self) -> bool:
+        """Whether something that was written has not left this machine yet, so that it would come later."""
+        ...
+
     def end(self, code: int, reason: str, within_s: float) -> None:
         """Send a close frame and discard, `within_s` later, what the viewer has not taken by then.
 

@@ -266,8 +266,8 @@ class View:
         self._ended_s = self._clock.monotonic_s()
         self.end_reason = reason
         self.delivery.window = shut_window(Shut(code, reason))
-        if self.delivery.blocked:
-            # What the kernel has not taken yet would be shown after the notice: it is cut off in its middle.
+        if self._media is not None and self._media.has_unsent():
+            # It would be shown after the notice: it is cut off in its middle.
             self._end_media(0.0)
         self.delivery.cease()
         self._notices.tell(code, reason, sentence(reason))
