@@ -121,11 +121,10 @@ class Connection(asyncio.BufferedProtocol):
 
         Over TLS what waits counts with its wrapping.
         """
-        if self.closed.is_set():
+        connected = self._transport.get_extra_info("socket")
+        if connected is None or connected.fileno() < 0:  # it has ended
             return self.frames.fed_bytes
-        waits = fcntl.ioctl(
-            self._transport.get_extra_info("socket").fileno(), termios.FIONREAD, bytes(_INT.size)
-        )
+        waits = fcntl.ioctl(connected.fileno(), termios.FIONREAD, bytes(_INT.size))
         return self.frames.fed_bytes + int(_INT.unpack(waits)[0])
 
     def close(self) -> None:
