@@ -23,7 +23,7 @@ Strike = Callable[[World, Target], AbstractAsyncContextManager[None]]
 @asynccontextmanager
 async def killed(world: World, target: Target) -> AsyncIterator[None]:
     del world
-    signal_all(target.place.group, signal.SIGKILL)
+    signal_all(target.place.gid, signal.SIGKILL)
     target.process().kill()
     yield
     await target.start()
@@ -32,11 +32,11 @@ async def killed(world: World, target: Target) -> AsyncIterator[None]:
 @asynccontextmanager
 async def stopped(world: World, target: Target) -> AsyncIterator[None]:
     del world
-    signal_all(target.place.group, signal.SIGSTOP)
+    signal_all(target.place.gid, signal.SIGSTOP)
     try:
         yield
     finally:
-        signal_all(target.place.group, signal.SIGCONT)
+        signal_all(target.place.gid, signal.SIGCONT)
 
 
 def cut(manner: Manner) -> Strike:

@@ -117,16 +117,18 @@ def _first_told(view: ViewRecord, from_s: float, until_s: float) -> Told | None:
 
 
 def _stop_within(recording: Recording) -> float | None:
-    within = []
+    """The slowest stop: an accepted call counts to the last picture there ever was of that grant.
+
+    One that failed at first also counts from its first attempt to when pictures first stopped.
+    """
+    within = [0.0]
     for stop in _of_this_window(recording):
         views = [view for view in recording.views if view.grant_id == stop.grant_id]
         if stop.answered_s is not None:
             within += [_last(view) - stop.sent_s for view in views if view.pictures_s]
         if stop.answered_s is None or stop.wished_s != stop.sent_s:
             within += [_first_dark(view, stop.wished_s) - stop.wished_s for view in views if view.pictures_s]
-    if not within and not _of_this_window(recording):
-        return None
-    return max(0.0, 0.0, *within)
+    return max(within) if _of_this_window(recording) else None
 
 
 def _first_dark(view: ViewRecord, from_s: float) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-FIRST_GROUP: Final = 47_000
+FIRST_GID: Final = 47_000
 """Groups from here on belong to nobody on this machine."""
 
 Manner = Literal["reset", "silence"]
@@ -25,7 +25,7 @@ class Place:
     """Where one process stands in the network."""
 
     number: int  # from 0; the bit of its mark
-    group: int  # it runs under
+    gid: int  # group id that it runs under
     ports: tuple[int, ...]  # it listens on
 
     @property
@@ -42,7 +42,7 @@ class Network:
 
     def mark(self, place: Place) -> None:
         """Mark whatever the processes of a place take part in."""
-        owner = ("-p", "tcp", "-m", "owner", "--gid-owner", str(place.group))
+        owner = ("-p", "tcp", "-m", "owner", "--gid-owner", str(place.gid))
         _iptables("-t", "mangle", "-A", "OUTPUT", *owner, "-j", "CONNMARK", "--or-mark", place.mark)
 
     def cut(self, place: Place, manner: Manner) -> None:

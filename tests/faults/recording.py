@@ -62,6 +62,8 @@ class ViewRecord:
     closed_s: float | None = None
     close_reason: str = ""
     """What the close frame said."""
+    cut_off: bool = False
+    """Its media socket ended without a close frame."""
     left: bool = False
     """The viewer closed it."""
 

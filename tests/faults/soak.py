@@ -31,13 +31,15 @@ class Accounts:
     received: int = 0
     in_broken_connections: int = 0
     """Sent to a viewer whose connection a fault had broken."""
+    cut_off: int = 0
+    """Handed to the kernel, and taken back from it when the view ended."""
     unexplained: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        unexplained = self.sent - self.received - self.in_broken_connections
         return (
-            f"{self.sent} pictures sent = {self.received} received"
-            f" + {self.in_broken_connections} in connections that a fault had broken + {unexplained} unexplained"
+            f"{self.sent} pictures sent, {self.received} received,"
+            f" {self.in_broken_connections} in connections that a fault had broken,"
+            f" {self.cut_off} cut off with their view; {len(self.unexplained)} views unexplained"
         )
 
     def add(self, view: ViewRecord, sent: int) -> None:
@@ -52,6 +54,8 @@ class Accounts:
         self.received += received
         if received < sent and not view.last_words:
             self.in_broken_connections += sent - received
+        elif received < sent and view.cut_off:
+            self.cut_off += sent - received
         elif received != sent:
             self.unexplained.append(f"view {view.view_id}: {sent} pictures sent, {received} received")
 
@@ -92,14 +96,14 @@ class Memory:
     """Of every target, looked at again and again."""
 
     def __init__(self, world: World) -> None:
-        self._groups = {name: target.place.group for name, target in world.targets.items()}
-        self._samples: dict[str, list[float]] = {name: [] for name in self._groups}
+        self._gids = {name: target.place.gid for name, target in world.targets.items()}
+        self._samples: dict[str, list[float]] = {name: [] for name in self._gids}
 
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            for name, group in self._groups.items():
-                self._samples[name].append(memory_mib(group))
+            for name, gid in self._gids.items():
+                self._samples[name].append(memory_mib(gid))
             await asyncio.sleep(SAMPLE_S)
 
     def growth(self) -> dict[str, Growth]:
@@ -137,6 +141,7 @@ async def soak(world: World, minutes: float, seed: int, tell: Callable[[Trial], 
 
 
 def _accounts(ended: Mapping[str, ViewRecord], sent: Mapping[str, int]) -> Accounts:
+    """Views without an end on record are left out: the judge of each fault asks for that."""
     accounts = Accounts()
     for view_id, view in ended.items():
         if view_id in sent:

@@ -7,7 +7,7 @@ from typing import Final
 
 from bench.machine import Machine
 from tests.faults.judgement import DARK_S, Verdict
-from tests.faults.soak import Soaked
+from tests.faults.soak import GROWTH, Soaked
 from tests.faults.trial import Trial
 
 TABLE: Final = "## The table"
@@ -105,7 +105,7 @@ def soak_section(soaked: Soaked, run: Run) -> str:
             f"- of what may never happen: {found or 'nothing'}",
             f"- views that ended: {accounts}",
             "",
-            "| process | second third | last third | last / second, at most 1.05 |",
+            f"| process | second third | last third | last / second, at most {GROWTH:g} |",
             "|---|--:|--:|--:|",
             *(
                 f"| `{name}` | {each.second_mib:.1f} MiB | {each.last_mib:.1f} MiB | {each.ratio:.3f} |"

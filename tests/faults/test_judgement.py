@@ -79,10 +79,10 @@ def test_pictures_from_beginning_to_end_are_nothing_to_find() -> None:
 
 
 def test_a_stop_that_is_obeyed_is_measured_from_the_owner_s_call_to_the_last_picture() -> None:
-    verdict = judge(recording(stopped_view(), stops=[stop(112.0)]))
+    verdict = judge(recording(stopped_view(112.6), stops=[stop(112.0)]))
     assert verdict.findings == []
     assert verdict.stops == 1
-    assert verdict.stop_within_s == pytest.approx(0.0, abs=0.11)
+    assert verdict.stop_within_s == pytest.approx(0.6, abs=0.05)
 
 
 def test_darkness_is_measured_from_the_fault_to_the_last_picture_of_a_view_that_is_told_not_fresh() -> None:

@@ -31,9 +31,18 @@ def test_what_was_sent_into_a_broken_connection_is_counted() -> None:
     accounts.add(view(10, "stopped"), sent=10)
     accounts.add(view(7), sent=10)
     assert str(accounts) == (
-        "20 pictures sent = 17 received + 3 in connections that a fault had broken + 0 unexplained"
+        "20 pictures sent, 17 received, 3 in connections that a fault had broken, 0 cut off with their view;"
+        " 0 views unexplained"
     )
     assert accounts.unexplained == []
+
+
+def test_what_was_taken_back_from_a_socket_at_a_stop_is_counted() -> None:
+    accounts = Accounts()
+    stopped = view(8, "stopped")
+    stopped.cut_off = True
+    accounts.add(stopped, sent=10)
+    assert (accounts.cut_off, accounts.unexplained) == (2, [])
 
 
 @pytest.mark.parametrize(("received", "words"), [(9, ["stopped"]), (11, []), (11, ["stopped"])])

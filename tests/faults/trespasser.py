@@ -9,7 +9,7 @@ from bench.figures import BenchError
 from tests.faults.viewers import View
 
 NUMBER: Final = -1
-"""Among viewers."""
+"""In place of a viewer's number, which counts from 0."""
 BETWEEN_S: Final = 0.5
 LOOKS_S: Final = 1.0
 NEWEST: Final = 16

@@ -108,7 +108,7 @@ class Trials:
 
 
 def _clipped(view: ViewRecord, window: Window) -> ViewRecord:
-    """The view with its pictures in the window, whose end may be open yet; an end beyond it is not its business."""
+    """Cut to the window: what lies outside is left out, and a view that ended after it counts as open."""
     first = bisect_left(view.pictures_s, window.began_s)
     last = bisect_left(view.pictures_s, window.ended_s)
     return replace(

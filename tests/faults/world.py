@@ -16,7 +16,7 @@ from feedgate_tools.simulator.settings import Settings
 from tests.faults.commits import Commits
 from tests.faults.disk import SmallDisk
 from tests.faults.issuer import LastingIssuer
-from tests.faults.network import FIRST_GROUP, Network, Place
+from tests.faults.network import FIRST_GID, Network, Place
 from tests.faults.owners import CALL_TIMEOUT_S, Owners
 from tests.faults.records import Records
 from tests.faults.trespasser import Trespasser
@@ -140,7 +140,7 @@ class World:
             partial(_start_node, broker),
             disk=SmallDisk(data, BROKER_DISK_MIB),
         )
-        broker.process.group = group_of(name)
+        broker.process.gid = gid_of(name)
 
     def _add_postgres(self) -> None:
         server, clock = self.postgres, self._clock("postgres")
@@ -152,7 +152,7 @@ class World:
             clock=clock,
             disk=SmallDisk(server.folder, DATABASE_DISK_MIB, server.folder.stat().st_uid),
         )
-        server.process.group = group_of("postgres")
+        server.process.gid = gid_of("postgres")
         # Not from the start: libfaketime's shared memory would be root's, and the server's user not let in.
         server.process.prefix = ("env", *(f"{name}={value}" for name, value in clock.environment.items()))
 
@@ -169,7 +169,7 @@ class World:
             process.start()
 
         self._add("issuer", (self.issuer.port,), lambda: process, start, clock=clock)
-        process.group = group_of("issuer")
+        process.gid = gid_of("issuer")
         return process
 
     # Services.
@@ -183,7 +183,7 @@ class World:
             environment={name: clock.environment for name, clock in clocks.items()},
             replication_factor=len(BROKERS),
             issuer=self.issuer,
-            groups={name: group_of(name) for name in PACKAGES},
+            gids={name: gid_of(name) for name in PACKAGES},
         )
         deployment.call_timeout_s = CALL_TIMEOUT_S
         for name, clock in clocks.items():
@@ -206,7 +206,7 @@ class World:
         clock: SteppedClock | None = None,
         disk: SmallDisk | None = None,
     ) -> None:
-        place = Place(TARGETS.index(name), group_of(name), tuple(ports))
+        place = Place(TARGETS.index(name), gid_of(name), tuple(ports))
         self.network.mark(place)
         self.targets[name] = Target(name, place, process, start, clock, disk)
 
@@ -220,9 +220,9 @@ class World:
         return folder
 
 
-def group_of(name: str) -> int:
-    """The group that one target runs under, and nobody else."""
-    return FIRST_GROUP + TARGETS.index(name)
+def gid_of(name: str) -> int:
+    """The group id that one target runs under, and nobody else."""
+    return FIRST_GID + TARGETS.index(name)
 
 
 async def _start_node(broker: KafkaNode) -> None:

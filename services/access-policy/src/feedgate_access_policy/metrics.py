@@ -90,7 +90,7 @@ class AccessPolicyMetrics:
         )
         self.records_waiting = Gauge(
             "access_policy_events_waiting",
-            "Committed audit records and decisions that the bus has not taken yet, 200 at most. Above 0 for long:"
+            "Committed audit records and decisions that the bus has not taken yet; of those that it could take 200 are counted. Above 0 for long:"
             " the bus is away; nothing is lost, but the ledger is behind.",
             registry=registry,
         )
