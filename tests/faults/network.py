@@ -6,7 +6,7 @@ one rule over that mark. So all of its connections are cut, whoever opened them.
 """
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -63,6 +63,22 @@ class Network:
         """Undo `cut`."""
         for rule in _rules(place, manner):
             _iptables("-D", "INPUT", *rule)
+
+    def part(self, place: Place, others: Sequence[Place]) -> None:
+        """Let nothing come over the connections between one place and others; they stay open at both ends."""
+        for rule in _between(place, others):
+            _iptables("-I", "INPUT", "1", *rule)
+
+    def join(self, place: Place, others: Sequence[Place]) -> None:
+        """Undo `part`."""
+        for rule in _between(place, others):
+            _iptables("-D", "INPUT", *rule)
+
+
+def _between(place: Place, others: Sequence[Place]) -> Iterator[Sequence[str]]:
+    for other in others:
+        both = f"{(1 << place.number) | (1 << other.number):#x}"
+        yield ("-p", "tcp", "-m", "connmark", "--mark", f"{both}/{both}", "-j", "DROP")
 
 
 def _rules(place: Place, manner: Manner) -> list[Sequence[str]]:

@@ -4,7 +4,7 @@ import asyncio
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -42,17 +42,18 @@ class Accounts:
             f" {self.cut_off} cut off with their view; {len(self.unexplained)} views unexplained"
         )
 
-    def add(self, view: ViewRecord, sent: int) -> None:
+    def add(self, view: ViewRecord, sent: int, *, relay_struck: bool) -> None:
         """One view that ended.
 
         Args:
             view: as its viewer saw it.
             sent: pictures, as the relay put it on record.
+            relay_struck: whether the fault of its last minute was the relay's.
         """
         received = len(view.pictures_s)
         self.sent += sent
         self.received += received
-        if received < sent and not view.last_words:
+        if received < sent and not view.last_words and relay_struck:
             self.in_broken_connections += sent - received
         elif received < sent and view.cut_off:
             self.cut_off += sent - received
@@ -127,6 +128,7 @@ async def soak(world: World, minutes: float, seed: int, tell: Callable[[Trial], 
     ended: dict[str, ViewRecord] = {}
     trials: list[Trial] = []
     until_s = time.monotonic() + minutes * 60
+    broken: set[str] = set()
     for fault in _shuffled(seed):
         next_s = time.monotonic() + EVERY_S
         if next_s > until_s:
@@ -134,18 +136,20 @@ async def soak(world: World, minutes: float, seed: int, tell: Callable[[Trial], 
         trials.append(await in_turn.run(fault))
         tell(trials[-1])
         ended |= {view.view_id: view for view in in_turn.ended}
+        if fault.target == "relay":
+            broken |= {view.view_id for view in in_turn.ended}
         await asyncio.sleep(max(0.0, next_s - time.monotonic()))
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
-    return Soaked(trials, memory.growth(), _accounts(ended, world.records.pictures_by_view))
+    return Soaked(trials, memory.growth(), _accounts(ended, broken, world.records.pictures_by_view))
 
 
-def _accounts(ended: Mapping[str, ViewRecord], sent: Mapping[str, int]) -> Accounts:
+def _accounts(ended: Mapping[str, ViewRecord], broken: Collection[str], sent: Mapping[str, int]) -> Accounts:
     """Views without an end on record are left out: the judge of each fault asks for that."""
     accounts = Accounts()
     for view_id, view in ended.items():
         if view_id in sent:
-            accounts.add(view, sent[view_id])
+            accounts.add(view, sent[view_id], relay_struck=view_id in broken)
     return accounts
 
 

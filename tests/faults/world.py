@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ class World:
         self.postgres = PostgresServer()
         self.issuer = LastingIssuer.create(self._folder("issuer"), free_port(), AGENCY)
         self.targets: dict[str, Target] = {}
+        self.tickets_taken: Counter[str] = Counter()
+        """By grant."""
         self.deployment: Deployment
         self.commits: Commits
         self.owners: Owners
@@ -99,6 +102,7 @@ class World:
 
         async def take_ticket(grant_id: str) -> dict[str, Any]:
             tickets[grant_id] = await self.deployment.take_ticket(people, grant_id)
+            self.tickets_taken[grant_id] += 1
             return tickets[grant_id]
 
         origin = self.deployment.origin("relay")
@@ -107,7 +111,10 @@ class World:
             for number, owner in zip(range(self.viewers), cycle(self.owners.owners), strict=False)
         ]
         self.crowd = Crowd(viewers)
-        self.trespasser = Trespasser(origin, self.owners.withdrawn, tickets, self.deployment.signed_anew)
+        owners = self.owners
+        self.trespasser = Trespasser(
+            origin, owners.withdrawn, owners.live, tickets, self.deployment.signed_anew
+        )
         carry = await stack.enter_async_context(_tasks())
         carry(self.owners.run())
         carry(self.crowd.run())

@@ -283,7 +283,7 @@ class View:
             self._finish()
 
     def hang_up(self) -> None:
-        """After the end, when every view has been told: close the media socket, to which no picture is written any more."""
+        """After the end, when every view has been told: close the media socket, which gets no more pictures."""
         self._end_media(ABORT_AFTER_S)
 
     def close_when_due(self) -> bool:
