@@ -6,20 +6,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from bench.start import READY_MS
 from feedgate_kit.topics import ACCESS_UNITS, FRAME_EVENTS, load_topics
 from feedgate_relay.usage import USAGE_EVERY_S
 
 SIZES: Final = (100, 10_000, 1_000_000)
 BUSY: Final = 0.70
-READY_MS: Final = 3_000
+"""How much of a core or a worker is planned for; the rest is for the moments when more comes at once."""
 COPIES: Final = 3
+"""Of each record, one on every broker (`docker-compose.yml`: `replication.factor`)."""
 CHECK_S: Final = 10
+"""How often a broker looks for what may go (`log.retention.check.interval.ms`)."""
 MEASURED_CAMERAS: Final = 100_000
 FULL: Final = f"{MEASURED_CAMERAS:,} cameras"
 READING: Final = ("access_policy", "ingest", "relay")
 """The services that are ready when they have read the camera topic."""
 FEWEST_WATCHED: Final = 8
+"""However few cameras there are: one incident looks at as many."""
 SPARE: Final = 1
+"""A worker or relay more than needed, for the one that fails or is replaced."""
+MOST_VIEWS: Final = 1_000
+"""Of one relay, as its setting `maximum_views` has it unless told."""
+FEWEST_AGENCIES: Final = 2
 SECONDS_A_DAY: Final = 86_400
 GIB: Final = 2**30
 MIB: Final = 2**20
@@ -56,9 +64,6 @@ def _constants() -> Iterator[Constant]:
     )
     foreign = "relay, a camera that nobody looks at through it"
     yield Constant("foreign_cpu", "load", "relay_cpu_percent_per_foreign_camera", CORE, foreign)
-    yield Constant(
-        "viewer_cpu", "fanout", "cpu_percent_per_viewer", CORE, "relay, a further viewer of a camera"
-    )
     yield Constant("gateway_cpu", "load", "gateway_cpu_percent_per_viewer", CORE, "gateway, a viewer")
     yield Constant("media_bytes", "load", "media_topic_bytes_per_s", "bytes/s", "media topic, a camera")
     yield Constant(
@@ -82,8 +87,13 @@ def _constants() -> Iterator[Constant]:
     )
     for service in ("registry", *READING):
         name = service.replace("_", "-")
-        yield Constant(f"{service}_empty_ms", "start", f"{service}_ready_empty_ms", "ms", f"{name}, start")
-        yield Constant(f"{service}_full_ms", "start", f"{service}_ready_ms", "ms", f"{name}, start, {FULL}")
+        if service in READING:
+            yield Constant(
+                f"{service}_empty_ms", "start", f"{service}_ready_empty_ms", "ms", f"{name}, start"
+            )
+            yield Constant(
+                f"{service}_full_ms", "start", f"{service}_ready_ms", "ms", f"{name}, start, {FULL}"
+            )
         yield Constant(f"{service}_empty_mib", "start", f"{service}_rss_empty_mib", "MiB", f"{name}, memory")
         yield Constant(f"{service}_full_mib", "start", f"{service}_rss_mib", "MiB", f"{name}, memory, {FULL}")
 
@@ -114,7 +124,7 @@ class Assumed:
 
     @property
     def agencies(self) -> int:
-        return max(2, math.ceil(self.cameras / self.cameras_per_agency))
+        return max(FEWEST_AGENCIES, math.ceil(self.cameras / self.cameras_per_agency))
 
     @property
     def grants_a_day(self) -> float:
@@ -128,24 +138,24 @@ class Needs:
     ingest_workers: int
     relays: int
     views_of_a_relay: int
-    broker_cores: float
+    broker_cores: float  # all brokers together
     gateway_cores: float
-    ingest_mib: float
-    relay_mib: float
-    access_policy_mib: float
-    registry_mib: float
-    media_gbit_s: float
-    broker_in_gbit_s: float
-    broker_out_gbit_s: float
-    relay_in_gbit_s: float
-    viewers_gbit_s: float
-    media_gib: float
-    agency_gib: float
-    state_mib: float
-    registry_gib: float
+    ingest_mib: float  # one worker
+    relay_mib: float  # one relay
+    access_policy_mib: float  # one process
+    registry_mib: float  # one process
+    media_gbit_s: float  # all cameras together
+    broker_in_gbit_s: float  # one broker
+    broker_out_gbit_s: float  # one broker
+    relay_in_gbit_s: float  # one relay
+    viewers_gbit_s: float  # all viewers together
+    media_gib: float  # on one broker's disk
+    agency_gib: float  # on one broker's disk
+    state_mib: float  # on one broker's disk
+    registry_gib: float  # a year's growth of the last two
     access_policy_gib: float
     audit_gib: float
-    ready_ms: Mapping[str, float]
+    ready_ms: Mapping[str, float]  # by service
 
 
 def read_constants(page: str) -> dict[str, float]:
@@ -194,7 +204,7 @@ def relay_percent(constants: Mapping[str, float], watched: int, views: int) -> f
 def views_of_a_relay(constants: Mapping[str, float], watched: int) -> int:
     """How many views a relay takes before its core is `BUSY`; 0 if what it reads for nobody fills it."""
     views = 0
-    while relay_percent(constants, watched, views + 1) <= 100 * BUSY and views < 1_000:
+    while relay_percent(constants, watched, views + 1) <= 100 * BUSY and views < MOST_VIEWS:
         views += 1
     return views
 
@@ -224,6 +234,12 @@ def share_of(assumed: Assumed, count: int) -> Assumed:
     return replace(assumed, cameras=math.ceil(assumed.cameras / count))
 
 
+def at_size(constants: Mapping[str, float], service: str, unit: str, cameras: int) -> float:
+    """A service's start (`ms`) or memory (`mib`) with so many cameras: the straight line through the two measured."""
+    empty, full = constants[f"{service}_empty_{unit}"], constants[f"{service}_full_{unit}"]
+    return empty + cameras / MEASURED_CAMERAS * (full - empty)
+
+
 def needs(constants: Mapping[str, float], assumed: Assumed) -> Needs:
     """What one deployment needs.
 
@@ -237,11 +253,7 @@ def needs(constants: Mapping[str, float], assumed: Assumed) -> Needs:
     views_each = math.ceil(viewers / max(1, relays - SPARE))
     gbit_s = constants["media_bytes"] * 8 / 1e9
     relay_in = fetched(watched, views_each) * gbit_s
-    in_memory = {
-        service: constants[f"{service}_empty_mib"]
-        + cameras / MEASURED_CAMERAS * (constants[f"{service}_full_mib"] - constants[f"{service}_empty_mib"])
-        for service in ("registry", *READING)
-    }
+    in_memory = {service: at_size(constants, service, "mib", cameras) for service in ("registry", *READING)}
     workers = math.ceil(watched * constants["ingest_cpu"] / 100 / BUSY) + SPARE
     mean_watched = watched * assumed.mean_of_peak
     grants_a_year = 365 * assumed.grants_a_day
@@ -268,11 +280,5 @@ def needs(constants: Mapping[str, float], assumed: Assumed) -> Needs:
         registry_gib=cameras * constants["registry_row"] / GIB,
         access_policy_gib=grants_a_year * constants["access_policy_row"] / GIB,
         audit_gib=(grants_a_year * constants["audit_records"] + usage_a_year) * constants["audit_row"] / GIB,
-        ready_ms={
-            service: constants[f"{service}_empty_ms"]
-            + cameras
-            / MEASURED_CAMERAS
-            * (constants[f"{service}_full_ms"] - constants[f"{service}_empty_ms"])
-            for service in READING
-        },
+        ready_ms={service: at_size(constants, service, "ms", cameras) for service in READING},
     )

@@ -14,14 +14,13 @@ import httpx
 from bench.audience import audience
 from bench.figures import Result, rounded
 from bench.meter import Used, family_of, rss_mib, used_by
-from bench.servers import Platform, deployment, gateway_of
+from bench.servers import SERVICES, Platform, deployment, gateway_of
 from bench.spread import span
 from bench.world import CAMERA, World, camera_in_words, people_of
 from feedgate_kit.bus.kafka_control import partition_of
 from feedgate_kit.topics import ACCESS_UNITS, frame_events, load_topics
 from feedgate_tools.simulator.process import Simulator
 
-SERVICES: Final = ("registry", "access-policy", "audit", "ingest", "relay")
 SETTLED_S: Final = 3.0
 BROKERS: Final = 3
 
@@ -110,7 +109,7 @@ async def measure(pairs: int, seconds: int) -> Result:
 
 
 async def _cameras_in_pairs(world: World, simulator: Simulator, pairs: int) -> list[str]:
-    """Cameras, the next to each of an even place in its partition of the media topic, and no others there."""
+    """Camera ids two by two: both of one partition of the media topic, which no other pair has."""
     partitions = load_topics()[ACCESS_UNITS].partitions
     alone: dict[int, str] = {}
     paired: dict[int, tuple[str, str]] = {}

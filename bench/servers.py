@@ -16,6 +16,7 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.process import ServerFailedError
 
 __all__ = [
+    "SERVICES",
     "TWO_OF_EVERYTHING",
     "Box",
     "Deployment",
@@ -32,6 +33,7 @@ __all__ = [
     "kafka_broker",
 ]
 
+SERVICES: Final = tuple(PACKAGES)
 TWO_OF_EVERYTHING: Final = {**dict.fromkeys(PACKAGES, 2), "ingest": 3}
 """Processes of each service, as a deployment that outlives any one of them has."""
 

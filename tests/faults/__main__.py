@@ -111,6 +111,9 @@ async def run(arguments: argparse.Namespace) -> int:
                 return 1
             say(f"everybody sees after {time.monotonic() - began.monotonic_s:.0f} s\n{HEADER}")
             findings = await (soak if arguments.soak else strike)(world, arguments, began)
+            findings += await of_the_whole_run(world)
+            for finding in findings:
+                say(finding)
     return int(bool(findings))
 
 
@@ -136,6 +139,18 @@ async def soak(world: World, arguments: argparse.Namespace, began: Began) -> lis
     if arguments.table:
         write_sections(arguments.table, {SOAK: section})
     return soaked.findings
+
+
+async def of_the_whole_run(world: World) -> list[str]:
+    """What is asked once, at the end: the chain of audit records, and whether trespassing was a trial at all."""
+    found, trespasser = [], world.trespasser
+    broken_at = await world.records.first_break()
+    if broken_at is not None:
+        found.append(f"the audit chain is broken at entry {broken_at}")
+    say(f"forged tickets: {trespasser.let_in} let in under live rights; refused {dict(trespasser.refusals)}")
+    if not trespasser.let_in:
+        found.append("no forged ticket was ever let in, so nothing is known of those that were refused")
+    return found
 
 
 @contextmanager

@@ -23,7 +23,7 @@ Strike = Callable[[World, Target], AbstractAsyncContextManager[None]]
 @asynccontextmanager
 async def killed(world: World, target: Target) -> AsyncIterator[None]:
     del world
-    signal_all(target.place.group, signal.SIGKILL)
+    signal_all(target.place.gid, signal.SIGKILL)
     target.process().kill()
     yield
     await target.start()
@@ -32,11 +32,11 @@ async def killed(world: World, target: Target) -> AsyncIterator[None]:
 @asynccontextmanager
 async def stopped(world: World, target: Target) -> AsyncIterator[None]:
     del world
-    signal_all(target.place.group, signal.SIGSTOP)
+    signal_all(target.place.gid, signal.SIGSTOP)
     try:
         yield
     finally:
-        signal_all(target.place.group, signal.SIGCONT)
+        signal_all(target.place.gid, signal.SIGCONT)
 
 
 def cut(manner: Manner) -> Strike:
@@ -49,6 +49,16 @@ def cut(manner: Manner) -> Strike:
             world.network.mend(target.place, manner)
 
     return strike
+
+
+@asynccontextmanager
+async def parted_from_kafka(world: World, target: Target) -> AsyncIterator[None]:
+    brokers = [world.targets[name].place for name in BROKERS]
+    world.network.part(target.place, brokers)
+    try:
+        yield
+    finally:
+        world.network.join(target.place, brokers)
 
 
 @asynccontextmanager
@@ -116,6 +126,7 @@ HOW: Final[Mapping[str, How]] = {
     "SIGSTOP 15 s": How(stopped, 15.0, VOUCHING),
     "network cut": How(cut("reset"), 8.0, VOUCHING),
     "half-open": How(cut("silence"), 9.0, VOUCHING),
+    "half-open to Kafka": How(parted_from_kafka, 9.0, VOUCHING),
     "disk full": How(full_disk, 8.0),
     "clock +1 h": How(stepped(HOUR_S), 7.0, BY_CLOCK),
     "clock -1 h": How(stepped(-HOUR_S), 7.0, BY_CLOCK),
@@ -135,6 +146,11 @@ LEFT_OUT: Final[Mapping[tuple[str, str], str]] = {
     **{
         (target, "slow commits"): "acknowledges by replication; a slow disk is another fault"
         for target in BROKERS
+    },
+    **{
+        (target, "half-open to Kafka"): "struck whole; a relay alone shows pictures to somebody meanwhile"
+        for target in TARGETS
+        if target != "relay"
     },
     **{(target, how): _BROKER_CLOCK for target in BROKERS for how in ("clock +1 h", "clock -1 h")},
 }

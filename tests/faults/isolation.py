@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 MARK: Final = "FEEDGATE_FAULTS_ISOLATED"
+UNSHARE: Final = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 SCRATCH: Final = "/dev/shm"
 """Where libfaketime writes, too: it leaves a file for each process that was killed."""
 
@@ -23,9 +24,8 @@ def isolated() -> bool:
 
 def become_isolated(arguments: Sequence[str]) -> NoReturn:
     """Be replaced by the same program in namespaces of its own."""
-    unshare = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
     os.environ[MARK] = "yes"
-    os.execvp(unshare[0], [*unshare, sys.executable, "-m", "tests.faults", *arguments])
+    os.execvp(UNSHARE[0], [*UNSHARE, sys.executable, "-m", "tests.faults", *arguments])
 
 
 def furnish() -> None:

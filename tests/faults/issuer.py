@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -28,6 +28,9 @@ AUDIENCE = "feedgate"
 OTHER_AGENCY = "harbour-police"
 REALMS: Mapping[str, Realm] = {"owners": "owners", "services": "services"}
 """Of the others' paths, each is an agency's."""
+
+LIFETIME_S: Final = 20
+"""Of a token, so that every fault of the issuer meets people and services who need another."""
 
 
 class LastingIssuer:
@@ -67,6 +70,7 @@ class LastingIssuer:
                 realm=REALMS.get(path, "agency"),
                 agency=path.removeprefix("agency-") if path.startswith("agency-") else None,
                 audience=AUDIENCE,
+                lifetime_s=LIFETIME_S,
             )
             issuer.kid = f"{path}-1"
             realms[path] = IssuingRealm(issuer, [one for one in accounts if one.realm_path == path])

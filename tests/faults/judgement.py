@@ -20,6 +20,10 @@ READING_S: Final = 0.5
 """How late a viewer may read what lay in its socket."""
 AGE_READING_S: Final = 2.0
 """The same for a picture's age, which another process's clock began."""
+HANDED_ON_S: Final = 2.0
+"""A relay that is killed has not told the agency of what it told viewers this shortly before."""
+BROKEN_S: Final = 4.0
+"""How long after the end of a fault a viewer finds out that its connection is broken: 3 s without a lease."""
 SILENT_S: Final = 4.5
 """Pictures may stop for 3 s before it is said, at a check every 0.25 s; then a viewer has to know why."""
 GAP_S: Final = 2.0
@@ -58,7 +62,20 @@ class Verdict:
     @property
     def findings(self) -> list[str]:
         """Everything that may never happen and did."""
-        return [*self.outside, *self.withdrawals_lost, *self.audit_lost, *self.notices_missing, *self.blind]
+        return [
+            *self.outside,
+            *self.withdrawals_lost,
+            *self.audit_lost,
+            *self.notices_missing,
+            *self.blind,
+            *self.too_slow,
+        ]
+
+    @property
+    def too_slow(self) -> list[str]:
+        """What took longer than the bound."""
+        slow_s = self.slowest_dark_s
+        return [f"pictures for {slow_s:.2f} s; allowed: {DARK_S:g} s"] if slow_s > DARK_S else []
 
     @property
     def slowest_dark_s(self) -> float:
@@ -117,16 +134,18 @@ def _first_told(view: ViewRecord, from_s: float, until_s: float) -> Told | None:
 
 
 def _stop_within(recording: Recording) -> float | None:
-    within = []
+    """The slowest stop: an accepted call counts to the last picture there ever was of that grant.
+
+    One that failed at first also counts from its first attempt to when pictures first stopped.
+    """
+    within = [0.0]
     for stop in _of_this_window(recording):
         views = [view for view in recording.views if view.grant_id == stop.grant_id]
         if stop.answered_s is not None:
             within += [_last(view) - stop.sent_s for view in views if view.pictures_s]
         if stop.answered_s is None or stop.wished_s != stop.sent_s:
             within += [_first_dark(view, stop.wished_s) - stop.wished_s for view in views if view.pictures_s]
-    if not within and not _of_this_window(recording):
-        return None
-    return max(0.0, 0.0, *within)
+    return max(within) if _of_this_window(recording) else None
 
 
 def _first_dark(view: ViewRecord, from_s: float) -> float:
@@ -144,9 +163,7 @@ def _back(recording: Recording) -> tuple[float | None, list[str]]:
     window = recording.window
     stopped = _stopped_grants(recording)
     seeing = [
-        view
-        for view in recording.views
-        if view.grant_id not in stopped and _sees(view, window.struck_s) and not _told_the_end(view)
+        view for view in recording.views if view.grant_id not in stopped and _sees(view, window.struck_s)
     ]
     back, blind = [], []
     any_stopped = False
@@ -170,10 +187,6 @@ def _all_pictures(recording: Recording, view: ViewRecord) -> list[float]:
         if (other.viewer, other.grant_id) == (view.viewer, view.grant_id)
         for at_s in other.pictures_s
     )
-
-
-def _told_the_end(view: ViewRecord) -> bool:
-    return any(told.code == "stopped" for told in view.told)
 
 
 # Pictures outside the rule.
@@ -254,10 +267,10 @@ def _of_another_time(
 
 def _withdrawals_lost(recording: Recording) -> Iterator[str]:
     for stop in _accepted(recording):
-        name, is_new = stop.authorisation_id, stop in _of_this_window(recording)
-        if is_new and name not in recording.withdrawn:
+        name = stop.authorisation_id
+        if name not in recording.withdrawn:
             yield f"{name}: the withdrawal was accepted and is not in registry's database"
-        if is_new and name not in recording.withdrawals_on_record:
+        if name not in recording.withdrawals_on_record:
             yield f"{name}: the withdrawal was accepted and is not in the audit log"
         assert stop.answered_s is not None
         again = [
@@ -271,7 +284,7 @@ def _withdrawals_lost(recording: Recording) -> Iterator[str]:
 
 def _audit_lost(recording: Recording) -> tuple[list[str], int]:
     window = recording.window
-    lost, cut_off = [], 0
+    lost, cut_off = list(_rights_not_on_record(recording)), 0
     for view in recording.views:
         if view.pictures_s and view.view_id not in recording.views_started:
             lost.append(f"view {view.view_id} showed pictures and its beginning is not on record")
@@ -286,6 +299,18 @@ def _audit_lost(recording: Recording) -> tuple[list[str], int]:
     return lost, cut_off
 
 
+def _rights_not_on_record(recording: Recording) -> Iterator[str]:
+    for share in recording.shares.values():
+        if share.authorisation_id not in recording.given_on_record:
+            yield f"{share.authorisation_id}: the authorisation was given and is not on record"
+        if share.request_id not in recording.given_on_record:
+            yield f"{share.request_id}: the request was approved and that is not on record"
+        taken = recording.tickets_taken.get(share.grant_id, 0)
+        told = recording.tickets_on_record.get(share.grant_id, 0)
+        if told < taken:
+            yield f"grant {share.grant_id}: {taken} tickets were given and {told} are on record"
+
+
 def _notices_missing(recording: Recording, view: ViewRecord) -> Iterator[str]:
     ended_s = recording.window.ended_s if view.closed_s is None else view.closed_s
     for before_s, after_s in pairwise([view.opened_s, *view.pictures_s, ended_s]):
@@ -293,23 +318,37 @@ def _notices_missing(recording: Recording, view: ViewRecord) -> Iterator[str]:
             continue
         if not any(before_s - READING_S <= told.at_s <= before_s + SILENT_S for told in view.told):
             yield f"view {view.view_id}: pictures stopped for {after_s - before_s:.1f} s without a word"
-    told_why = view.left or view.last_words or view.close_reason or recording.relay_struck
-    if view.closed_s is not None and not told_why:
+    told_why = view.left or view.last_words or view.close_reason
+    if view.closed_s is not None and not told_why and not _by_the_fault(recording, view.closed_s):
         yield f"view {view.view_id} ended without a word"
-    stopped = any(told.code == "stopped" for told in view.told)
-    if stopped and view.grant_id not in recording.agency_told and not recording.relay_died:
+    stopped_s = next((told.at_s for told in view.told if told.code == "stopped"), None)
+    if stopped_s is None or view.grant_id in recording.agency_told:
+        return
+    struck_s = recording.window.struck_s
+    if not (recording.relay_died and struck_s - HANDED_ON_S <= stopped_s <= struck_s + READING_S):
         yield f"grant {view.grant_id}: the agency's topic does not tell of its stop"
+
+
+def _by_the_fault(recording: Recording, closed_s: float) -> bool:
+    """Whether the fault itself broke the connections of the relay when this one ended."""
+    window = recording.window
+    return recording.relay_struck and window.struck_s <= closed_s <= window.healed_s + BROKEN_S
 
 
 # Shared.
 
 
 def _of_this_window(recording: Recording) -> list[Stop]:
-    return [stop for stop in recording.stops if stop.wished_s >= recording.window.began_s]
+    """Those that owners wished for in it, and those that were accepted in it at last."""
+    return [
+        stop
+        for stop in recording.stops
+        if not stop.is_afterwards and (stop.answered_s or stop.wished_s) >= recording.window.began_s
+    ]
 
 
 def _stopped_grants(recording: Recording) -> set[str]:
-    return {stop.grant_id for stop in recording.stops}
+    return {stop.grant_id for stop in recording.stops if not stop.is_afterwards}
 
 
 def _accepted(recording: Recording) -> list[Stop]:

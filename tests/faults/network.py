@@ -6,11 +6,11 @@ one rule over that mark. So all of its connections are cut, whoever opened them.
 """
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-FIRST_GROUP: Final = 47_000
+FIRST_GID: Final = 47_000
 """Groups from here on belong to nobody on this machine."""
 
 Manner = Literal["reset", "silence"]
@@ -25,7 +25,7 @@ class Place:
     """Where one process stands in the network."""
 
     number: int  # from 0; the bit of its mark
-    group: int  # it runs under
+    gid: int  # group id that it runs under
     ports: tuple[int, ...]  # it listens on
 
     @property
@@ -42,7 +42,7 @@ class Network:
 
     def mark(self, place: Place) -> None:
         """Mark whatever the processes of a place take part in."""
-        owner = ("-p", "tcp", "-m", "owner", "--gid-owner", str(place.group))
+        owner = ("-p", "tcp", "-m", "owner", "--gid-owner", str(place.gid))
         _iptables("-t", "mangle", "-A", "OUTPUT", *owner, "-j", "CONNMARK", "--or-mark", place.mark)
 
     def cut(self, place: Place, manner: Manner) -> None:
@@ -63,6 +63,22 @@ class Network:
         """Undo `cut`."""
         for rule in _rules(place, manner):
             _iptables("-D", "INPUT", *rule)
+
+    def part(self, place: Place, others: Sequence[Place]) -> None:
+        """Let nothing come over the connections between one place and others; they stay open at both ends."""
+        for rule in _between(place, others):
+            _iptables("-I", "INPUT", "1", *rule)
+
+    def join(self, place: Place, others: Sequence[Place]) -> None:
+        """Undo `part`."""
+        for rule in _between(place, others):
+            _iptables("-D", "INPUT", *rule)
+
+
+def _between(place: Place, others: Sequence[Place]) -> Iterator[Sequence[str]]:
+    for other in others:
+        both = f"{(1 << place.number) | (1 << other.number):#x}"
+        yield ("-p", "tcp", "-m", "connmark", "--mark", f"{both}/{both}", "-j", "DROP")
 
 
 def _rules(place: Place, manner: Manner) -> list[Sequence[str]]:

@@ -54,7 +54,7 @@ class Owner:
                 self.showing.trouble = str(error)
             else:
                 if grant["authorisation_id"] == authorisation_id:
-                    return ShareRecord(self.camera_id, authorisation_id, grant_id, approved_s)
+                    return ShareRecord(self.camera_id, authorisation_id, request_id, grant_id, approved_s)
                 # Nor had it read the last withdrawal: this grant is dead when it has.
                 self.showing.trouble = "the grant is of an authorisation that was withdrawn"
             await asyncio.sleep(AGAIN_S)
@@ -74,7 +74,12 @@ class Owner:
             over.cancel()
 
     async def _stop(self, share: ShareRecord) -> None:
-        stop = Stop(share.grant_id, share.authorisation_id, wished_s=time.monotonic())
+        stop = Stop(
+            share.grant_id,
+            share.authorisation_id,
+            wished_s=time.monotonic(),
+            is_afterwards=self.showing.over.is_set(),
+        )
         self._owners.stops.append(stop)
         sent_s = stop.sent_s = stop.wished_s
         while stop.answered_s is None:
@@ -126,3 +131,7 @@ class Owners:
     def withdrawn(self) -> list[str]:
         """Grants that must show nothing, the newest last."""
         return [stop.grant_id for stop in self.stops if stop.answered_s is not None]
+
+    def live(self) -> list[str]:
+        """Grants that viewers may look under."""
+        return [owner.share.grant_id for owner in self.owners if owner.share is not None]

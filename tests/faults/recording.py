@@ -13,10 +13,11 @@ NO_LEASE = "no_lease"
 
 @dataclass(slots=True)
 class ShareRecord:
-    """What was open between an owner and the agency: one authorisation, one grant."""
+    """What was open between an owner and the agency: one authorisation, one approved request, one grant."""
 
     camera_id: str
     authorisation_id: str
+    request_id: str
     grant_id: str
     approved_s: float
     """When the supervisor's approval was sent."""
@@ -34,6 +35,8 @@ class Stop:
     """The call that was accepted."""
     answered_s: float | None = None
     """Its answer; None while nobody has accepted a call."""
+    is_afterwards: bool = False
+    """The grant had ended before its owner wished so: nothing is stopped by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class ViewRecord:
     closed_s: float | None = None
     close_reason: str = ""
     """What the close frame said."""
+    cut_off: bool = False
+    """Its media socket ended without a close frame."""
     left: bool = False
     """The viewer closed it."""
 
@@ -106,6 +111,12 @@ class Recording:
     """View ids with `view.started` in the audit log."""
     views_ended: Collection[str]
     """View ids with `view.ended` there."""
+    given_on_record: Collection[str]
+    """Authorisations that the audit log says were given, and requests that it says were approved."""
+    tickets_on_record: Mapping[str, int]
+    """By grant, from the audit log."""
+    tickets_taken: Mapping[str, int]
+    """By grant, as operators' programs counted them."""
     agency_told: Collection[str]
     """Grants of whose stop the agency's topic tells."""
     captured_s: Mapping[tuple[str, int], Sequence[float]]

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from feedgate.audit_chain import verify_chain
 from feedgate_contracts.audit.v1.audit_pb2 import AuditRecord
 from feedgate_contracts.frame.v1.frame_pb2 import NOTICE_CODE_STOPPED, FrameEvent
 from feedgate_kit.clock import MICROSECONDS
@@ -17,7 +19,14 @@ from tests.servers.deployment import AGENCY, Deployment
 from tests.servers.kafka import KafkaCluster
 from tests.servers.postgres import PostgresServer
 
-AUDITED = ("view.started", "view.ended", "authorisation.withdrawn")
+AUDITED = (
+    "authorisation.given",
+    "authorisation.withdrawn",
+    "request.approved",
+    "ticket.issued",
+    "view.started",
+    "view.ended",
+)
 PARTITIONS = 3
 """Of the agency's topic, as its file says."""
 READ_TIMEOUT_S = 10.0
@@ -33,6 +42,8 @@ class Records:
         self.views_ended: set[str] = set()
         self.pictures_by_view: dict[str, int] = {}
         """What the relay says it handed to each view that has ended."""
+        self.given_on_record: set[str] = set()
+        self.tickets_on_record: Counter[str] = Counter()
         self.agency_told: set[str] = set()
         self.captured_s: dict[tuple[str, int], list[float]] = {}
         self._deployment = deployment
@@ -82,8 +93,19 @@ class Records:
                 case "view.ended":
                     self.views_ended.add(record.view_id)
                     self.pictures_by_view[record.view_id] = record.usage.pictures
+                case "authorisation.given":
+                    self.given_on_record.add(record.authorisation_id)
+                case "request.approved":
+                    self.given_on_record.add(record.request_id)
+                case "ticket.issued":
+                    self.tickets_on_record[record.grant_id] += 1
                 case _:
                     self.withdrawals_on_record.add(record.authorisation_id)
+
+    async def first_break(self) -> int | None:
+        """The position of the first audit entry that does not follow from the one before it; None if all do."""
+        url = self._postgres.url(self._deployment.databases["audit"].name)
+        return (await verify_chain(url)).broken_at
 
     @asynccontextmanager
     async def _database(self, service: str) -> AsyncIterator[Any]:

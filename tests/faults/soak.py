@@ -4,7 +4,7 @@ import asyncio
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,27 +31,32 @@ class Accounts:
     received: int = 0
     in_broken_connections: int = 0
     """Sent to a viewer whose connection a fault had broken."""
+    cut_off: int = 0
+    """Handed to the kernel, and taken back from it when the view ended."""
     unexplained: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        unexplained = self.sent - self.received - self.in_broken_connections
         return (
-            f"{self.sent} pictures sent = {self.received} received"
-            f" + {self.in_broken_connections} in connections that a fault had broken + {unexplained} unexplained"
+            f"{self.sent} pictures sent, {self.received} received,"
+            f" {self.in_broken_connections} in connections that a fault had broken,"
+            f" {self.cut_off} cut off with their view; {len(self.unexplained)} views unexplained"
         )
 
-    def add(self, view: ViewRecord, sent: int) -> None:
+    def add(self, view: ViewRecord, sent: int, *, relay_struck: bool) -> None:
         """One view that ended.
 
         Args:
             view: as its viewer saw it.
             sent: pictures, as the relay put it on record.
+            relay_struck: whether the fault of its last minute was the relay's.
         """
         received = len(view.pictures_s)
         self.sent += sent
         self.received += received
-        if received < sent and not view.last_words:
+        if received < sent and not view.last_words and relay_struck:
             self.in_broken_connections += sent - received
+        elif received < sent and view.cut_off:
+            self.cut_off += sent - received
         elif received != sent:
             self.unexplained.append(f"view {view.view_id}: {sent} pictures sent, {received} received")
 
@@ -92,14 +97,14 @@ class Memory:
     """Of every target, looked at again and again."""
 
     def __init__(self, world: World) -> None:
-        self._groups = {name: target.place.group for name, target in world.targets.items()}
-        self._samples: dict[str, list[float]] = {name: [] for name in self._groups}
+        self._gids = {name: target.place.gid for name, target in world.targets.items()}
+        self._samples: dict[str, list[float]] = {name: [] for name in self._gids}
 
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            for name, group in self._groups.items():
-                self._samples[name].append(memory_mib(group))
+            for name, gid in self._gids.items():
+                self._samples[name].append(memory_mib(gid))
             await asyncio.sleep(SAMPLE_S)
 
     def growth(self) -> dict[str, Growth]:
@@ -123,6 +128,7 @@ async def soak(world: World, minutes: float, seed: int, tell: Callable[[Trial], 
     ended: dict[str, ViewRecord] = {}
     trials: list[Trial] = []
     until_s = time.monotonic() + minutes * 60
+    broken: set[str] = set()
     for fault in _shuffled(seed):
         next_s = time.monotonic() + EVERY_S
         if next_s > until_s:
@@ -130,17 +136,20 @@ async def soak(world: World, minutes: float, seed: int, tell: Callable[[Trial], 
         trials.append(await in_turn.run(fault))
         tell(trials[-1])
         ended |= {view.view_id: view for view in in_turn.ended}
+        if fault.target == "relay":
+            broken |= {view.view_id for view in in_turn.ended}
         await asyncio.sleep(max(0.0, next_s - time.monotonic()))
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
-    return Soaked(trials, memory.growth(), _accounts(ended, world.records.pictures_by_view))
+    return Soaked(trials, memory.growth(), _accounts(ended, broken, world.records.pictures_by_view))
 
 
-def _accounts(ended: Mapping[str, ViewRecord], sent: Mapping[str, int]) -> Accounts:
+def _accounts(ended: Mapping[str, ViewRecord], broken: Collection[str], sent: Mapping[str, int]) -> Accounts:
+    """Views without an end on record are left out: the judge of each fault asks for that."""
     accounts = Accounts()
     for view_id, view in ended.items():
         if view_id in sent:
-            accounts.add(view, sent[view_id])
+            accounts.add(view, sent[view_id], relay_struck=view_id in broken)
     return accounts
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from bench.machine import Machine
 from tests.faults.judgement import DARK_S, Verdict
-from tests.faults.soak import Soaked
+from tests.faults.soak import EVERY_S, GROWTH, Soaked
 from tests.faults.trial import Trial
 
 TABLE: Final = "## The table"
@@ -103,9 +103,10 @@ def soak_section(soaked: Soaked, run: Run) -> str:
             *run.lines(),
             f"- {len(soaked.trials)} faults; worst *dark within* and *stopped within*: {worst_s:.2f} s",
             f"- of what may never happen: {found or 'nothing'}",
+            f"- a fault every {EVERY_S:g} s, but none that ends a process, whose memory could not be followed",
             f"- views that ended: {accounts}",
             "",
-            "| process | second third | last third | last / second, at most 1.05 |",
+            f"| process | second third | last third | last / second, at most {GROWTH:g} |",
             "|---|--:|--:|--:|",
             *(
                 f"| `{name}` | {each.second_mib:.1f} MiB | {each.last_mib:.1f} MiB | {each.ratio:.3f} |"

@@ -47,13 +47,16 @@ def recording(*views: ViewRecord, **differences: Any) -> Recording:
             rights_unknown=False,
             relay_struck=False,
             relay_died=False,
-            shares={GRANT: ShareRecord("camera", AUTHORISATION, GRANT, approved_s=99.0)},
+            shares={GRANT: ShareRecord("camera", AUTHORISATION, "request", GRANT, approved_s=99.0)},
             stops=[],
             views=views,
             withdrawn={AUTHORISATION},
             withdrawals_on_record={AUTHORISATION},
             views_started={VIEW},
             views_ended={VIEW},
+            given_on_record={AUTHORISATION, "request"},
+            tickets_on_record={GRANT: 2},
+            tickets_taken={GRANT: 2},
             agency_told={GRANT},
             captured_s={},
         ),
@@ -79,10 +82,10 @@ def test_pictures_from_beginning_to_end_are_nothing_to_find() -> None:
 
 
 def test_a_stop_that_is_obeyed_is_measured_from_the_owner_s_call_to_the_last_picture() -> None:
-    verdict = judge(recording(stopped_view(), stops=[stop(112.0)]))
+    verdict = judge(recording(stopped_view(112.6), stops=[stop(112.0)]))
     assert verdict.findings == []
     assert verdict.stops == 1
-    assert verdict.stop_within_s == pytest.approx(0.0, abs=0.11)
+    assert verdict.stop_within_s == pytest.approx(0.6, abs=0.05)
 
 
 def test_darkness_is_measured_from_the_fault_to_the_last_picture_of_a_view_that_is_told_not_fresh() -> None:
@@ -226,6 +229,34 @@ def test_a_first_call_that_failed_is_measured_until_pictures_first_stopped() -> 
 def test_a_view_that_is_not_on_record_is_found(differences: dict[str, Any], words: str) -> None:
     (lost,) = judge(recording(stopped_view(), stops=[stop(112.0)], **differences)).audit_lost
     assert words in lost
+
+
+@pytest.mark.parametrize(
+    ("differences", "words"),
+    [
+        ({"given_on_record": {"request"}}, "authorisation was given"),
+        ({"given_on_record": {AUTHORISATION}}, "request was approved"),
+        ({"tickets_on_record": {GRANT: 1}}, "2 tickets were given and 1 are on record"),
+    ],
+)
+def test_a_right_that_was_given_and_is_not_on_record_is_found(
+    differences: dict[str, Any], words: str
+) -> None:
+    (lost,) = judge(recording(view((100, 130)), **differences)).audit_lost
+    assert words in lost
+
+
+def test_a_grant_that_ends_though_its_owner_goes_on_sharing_leaves_its_viewers_blind() -> None:
+    ended = stopped_view()
+    afterwards = replace(stop(112.5), is_afterwards=True)
+    verdict = judge(recording(ended, stops=[afterwards]))
+    assert verdict.blind == [f"viewer 0 saw nothing again under grant {GRANT}"]
+    assert verdict.stops == 0
+
+
+def test_pictures_for_longer_than_the_bound_are_found() -> None:
+    verdict = judge(recording(stopped_view(117.5), stops=[stop(112.0)]))
+    assert verdict.findings[-1] == "pictures for 5.50 s; allowed: 5 s"
 
 
 def test_an_open_view_needs_no_end_on_record() -> None:

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
+from tests.faults.isolation import UNSHARE
 from tests.servers.machine import REPOSITORY
 
 pytestmark = pytest.mark.needs("isolation")
 
-IN_A_NETWORK_OF_ITS_OWN = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 ECHO = """
 import socketserver, sys
 class Echo(socketserver.BaseRequestHandler):
@@ -22,15 +22,15 @@ CHECK = f"""
 import socket, subprocess, sys, time
 from pathlib import Path
 from tests.faults.isolation import furnish
-from tests.faults.network import FIRST_GROUP, Network, Place
+from tests.faults.network import FIRST_GID, Network, Place
 from tests.servers.process import ServerProcess
 
 furnish()
-place = Place(3, FIRST_GROUP + 3, (4711,))
+place = Place(3, FIRST_GID + 3, (4711,))
 network = Network()
 network.mark(place)
 server = ServerProcess("echo", [sys.executable, "-c", {ECHO!r}, "4711"], Path("/dev/shm/log"))
-server.group = place.group
+server.gid = place.gid
 server.start()
 address = ("127.0.0.1", 4711)
 
@@ -76,7 +76,7 @@ server.kill()
 
 def test_a_silent_place_says_nothing_and_goes_on_and_a_reset_one_is_gone_until_it_is_mended() -> None:
     done = subprocess.run(
-        [*IN_A_NETWORK_OF_ITS_OWN, sys.executable, "-c", CHECK],
+        [*UNSHARE, sys.executable, "-c", CHECK],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

@@ -28,18 +28,30 @@ def test_a_process_that_grows_by_more_than_a_twentieth_is_found() -> None:
 
 def test_what_was_sent_into_a_broken_connection_is_counted() -> None:
     accounts = Accounts()
-    accounts.add(view(10, "stopped"), sent=10)
-    accounts.add(view(7), sent=10)
+    accounts.add(view(10, "stopped"), sent=10, relay_struck=True)
+    accounts.add(view(7), sent=10, relay_struck=True)
     assert str(accounts) == (
-        "20 pictures sent = 17 received + 3 in connections that a fault had broken + 0 unexplained"
+        "20 pictures sent, 17 received, 3 in connections that a fault had broken, 0 cut off with their view;"
+        " 0 views unexplained"
     )
     assert accounts.unexplained == []
 
 
-@pytest.mark.parametrize(("received", "words"), [(9, ["stopped"]), (11, []), (11, ["stopped"])])
+def test_what_was_taken_back_from_a_socket_at_a_stop_is_counted() -> None:
+    accounts = Accounts()
+    stopped = view(8, "stopped")
+    stopped.cut_off = True
+    accounts.add(stopped, sent=10, relay_struck=True)
+    assert (accounts.cut_off, accounts.unexplained) == (2, [])
+
+
+@pytest.mark.parametrize(
+    ("received", "words", "struck"),
+    [(9, ["stopped"], True), (9, [], False), (11, [], True), (11, ["stopped"], True)],
+)
 def test_a_picture_too_few_in_a_view_that_ended_well_or_one_too_many_is_found(
-    received: int, words: list[str]
+    received: int, words: list[str], struck: bool
 ) -> None:
     accounts = Accounts()
-    accounts.add(view(received, *words), sent=10)
+    accounts.add(view(received, *words), sent=10, relay_struck=struck)
     assert accounts.unexplained == [f"view view-1: 10 pictures sent, {received} received"]

@@ -88,7 +88,7 @@ class Trials:
         return Recording(
             window=window,
             rights_unknown=fault.rights_unknown,
-            relay_struck=fault.target == "relay",
+            relay_struck=fault.target == "relay" and fault.how != "half-open to Kafka",
             relay_died=(fault.target, fault.how) == ("relay", "SIGKILL"),
             shares=world.owners.shares,
             stops=world.owners.stops,
@@ -97,6 +97,9 @@ class Trials:
             withdrawals_on_record=records.withdrawals_on_record,
             views_started=records.views_started,
             views_ended=records.views_ended,
+            given_on_record=records.given_on_record,
+            tickets_on_record=records.tickets_on_record,
+            tickets_taken=world.tickets_taken,
             agency_told=records.agency_told,
             captured_s={} if by_clock else records.captured_s,
         )
@@ -108,7 +111,7 @@ class Trials:
 
 
 def _clipped(view: ViewRecord, window: Window) -> ViewRecord:
-    """The view with its pictures in the window, whose end may be open yet; an end beyond it is not its business."""
+    """Cut to the window: what lies outside is left out, and a view that ended after it counts as open."""
     first = bisect_left(view.pictures_s, window.began_s)
     last = bisect_left(view.pictures_s, window.ended_s)
     return replace(

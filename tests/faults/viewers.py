@@ -121,6 +121,7 @@ class View:
             connection.close()
         if self._connections:
             self.record.close_reason = self.record.close_reason or self._connections[0].close_reason
+            self.record.cut_off = not all(connection.close_reason for connection in self._connections)
 
     async def _connect(
         self, door: Door, request: bytes, keep: int, take: Callable[[Frame, int], None]

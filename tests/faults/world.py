@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from feedgate_tools.simulator.settings import Settings
 from tests.faults.commits import Commits
 from tests.faults.disk import SmallDisk
 from tests.faults.issuer import LastingIssuer
-from tests.faults.network import FIRST_GROUP, Network, Place
+from tests.faults.network import FIRST_GID, Network, Place
 from tests.faults.owners import CALL_TIMEOUT_S, Owners
 from tests.faults.records import Records
 from tests.faults.trespasser import Trespasser
@@ -67,6 +68,8 @@ class World:
         self.postgres = PostgresServer()
         self.issuer = LastingIssuer.create(self._folder("issuer"), free_port(), AGENCY)
         self.targets: dict[str, Target] = {}
+        self.tickets_taken: Counter[str] = Counter()
+        """By grant."""
         self.deployment: Deployment
         self.commits: Commits
         self.owners: Owners
@@ -99,6 +102,7 @@ class World:
 
         async def take_ticket(grant_id: str) -> dict[str, Any]:
             tickets[grant_id] = await self.deployment.take_ticket(people, grant_id)
+            self.tickets_taken[grant_id] += 1
             return tickets[grant_id]
 
         origin = self.deployment.origin("relay")
@@ -107,7 +111,10 @@ class World:
             for number, owner in zip(range(self.viewers), cycle(self.owners.owners), strict=False)
         ]
         self.crowd = Crowd(viewers)
-        self.trespasser = Trespasser(origin, self.owners.withdrawn, tickets, self.deployment.signed_anew)
+        owners = self.owners
+        self.trespasser = Trespasser(
+            origin, owners.withdrawn, owners.live, tickets, self.deployment.signed_anew
+        )
         carry = await stack.enter_async_context(_tasks())
         carry(self.owners.run())
         carry(self.crowd.run())
@@ -140,7 +147,7 @@ class World:
             partial(_start_node, broker),
             disk=SmallDisk(data, BROKER_DISK_MIB),
         )
-        broker.process.group = group_of(name)
+        broker.process.gid = gid_of(name)
 
     def _add_postgres(self) -> None:
         server, clock = self.postgres, self._clock("postgres")
@@ -152,7 +159,7 @@ class World:
             clock=clock,
             disk=SmallDisk(server.folder, DATABASE_DISK_MIB, server.folder.stat().st_uid),
         )
-        server.process.group = group_of("postgres")
+        server.process.gid = gid_of("postgres")
         # Not from the start: libfaketime's shared memory would be root's, and the server's user not let in.
         server.process.prefix = ("env", *(f"{name}={value}" for name, value in clock.environment.items()))
 
@@ -169,7 +176,7 @@ class World:
             process.start()
 
         self._add("issuer", (self.issuer.port,), lambda: process, start, clock=clock)
-        process.group = group_of("issuer")
+        process.gid = gid_of("issuer")
         return process
 
     # Services.
@@ -183,7 +190,7 @@ class World:
             environment={name: clock.environment for name, clock in clocks.items()},
             replication_factor=len(BROKERS),
             issuer=self.issuer,
-            groups={name: group_of(name) for name in PACKAGES},
+            gids={name: gid_of(name) for name in PACKAGES},
         )
         deployment.call_timeout_s = CALL_TIMEOUT_S
         for name, clock in clocks.items():
@@ -206,7 +213,7 @@ class World:
         clock: SteppedClock | None = None,
         disk: SmallDisk | None = None,
     ) -> None:
-        place = Place(TARGETS.index(name), group_of(name), tuple(ports))
+        place = Place(TARGETS.index(name), gid_of(name), tuple(ports))
         self.network.mark(place)
         self.targets[name] = Target(name, place, process, start, clock, disk)
 
@@ -220,9 +227,9 @@ class World:
         return folder
 
 
-def group_of(name: str) -> int:
-    """The group that one target runs under, and nobody else."""
-    return FIRST_GROUP + TARGETS.index(name)
+def gid_of(name: str) -> int:
+    """The group id that one target runs under, and nobody else."""
+    return FIRST_GID + TARGETS.index(name)
 
 
 async def _start_node(broker: KafkaNode) -> None:

@@ -85,7 +85,7 @@ class Deployment:
         replication_factor: int = 1,
         certificates: Path | None = None,
         issuer: "Issuer | None" = None,
-        groups: Mapping[str, int] | None = None,
+        gids: Mapping[str, int] | None = None,
     ) -> None:
         """Prepare.
 
@@ -102,7 +102,7 @@ class Deployment:
             certificates: a folder with `internal.pem`, which the internal ports show (its key stands before
                 it), and `ca.pem`, whom services and the test believe; None for plain http.
             issuer: one that runs already; left out, the development issuer in this process.
-            groups: of processes that the network is to know from others, the group each runs under.
+            gids: of processes that the network is to know from others, the group id each runs under.
         """
         self.certificates = certificates
         self.folder = folder
@@ -113,7 +113,7 @@ class Deployment:
         self.extra = environment or {}
         self.clock = SystemClock()
         self.issuer: Issuer = issuer or DevelopmentIssuer(self.clock, agency=AGENCY)
-        self.groups = groups or {}
+        self.gids = gids or {}
         self.call_timeout_s = 15.0
         """How long people wait for an answer."""
         self.replication_factor = replication_factor
@@ -276,7 +276,7 @@ class Deployment:
                 **environment,
             },
         )
-        process.group = self.groups.get(name)
+        process.gid = self.gids.get(name)
         process.start()
         self.processes[name] = process
 

@@ -37,8 +37,8 @@ class ServerProcess:
         self.ends_on = ends_on
         self.prefix: Sequence[str] = ()
         """Of the command from the next start on: what runs it, already as its user."""
-        self.group: int | None = None
-        """The group it runs under from the next start on, where not its user's: by it the network knows it."""
+        self.gid: int | None = None
+        """The group id it runs under from the next start on, where not its user's: by it the network knows it."""
         self._user = user
         self._command = [*map(str, command)]
         self._environment = dict(environment) if environment is not None else None
@@ -59,7 +59,7 @@ class ServerProcess:
         with self.log.open("ab") as output:
             self._log_began = output.tell()
             self._process = subprocess.Popen(
-                [*bound_to_parent(self._user, self.group), *self.prefix, *self._command],
+                [*bound_to_parent(self._user, self.gid), *self.prefix, *self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -134,8 +134,8 @@ class ServerProcess:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
-def bound_to_parent(user: str | None, group: int | None = None) -> list[str]:
-    """The prefix that ends a command with this process and, if named, runs it as another user or group.
+def bound_to_parent(user: str | None, gid: int | None = None) -> list[str]:
+    """The prefix that ends a command with this process and, if named, runs it as another user or group id.
 
     Two steps where credentials change: that clears the death signal.
     """
@@ -144,7 +144,7 @@ def bound_to_parent(user: str | None, group: int | None = None) -> list[str]:
         return []
     change = []
     if user is not None:
-        change = [setpriv, "--reuid", user, "--regid", str(group or user), "--init-groups"]
-    elif group is not None:
-        change = [setpriv, "--regid", str(group), "--clear-groups"]
+        change = [setpriv, "--reuid", user, "--regid", str(gid or user), "--init-groups"]
+    elif gid is not None:
+        change = [setpriv, "--regid", str(gid), "--clear-groups"]
     return [*change, setpriv, "--pdeathsig", "KILL"]

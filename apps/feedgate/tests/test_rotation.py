@@ -1,5 +1,6 @@
 """The steps by which a key is replaced: what the services that read the file make of it after each."""
 
+import os
 import stat
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,7 +13,8 @@ from typer.testing import CliRunner
 
 from feedgate.authority import Authority
 from feedgate.cli import app
-from feedgate.rotation import Kind, RotationError, new_source_key, new_ticket_key, rotate
+from feedgate.rotation import Kind, RotationError, new_source_key, rotate
+from feedgate.signing_key import new_signing_key
 from feedgate.stack_secrets import Plan, make_stack_secrets
 from feedgate_access_policy.ticket import TicketKeyFile
 from feedgate_ingest.settings import IngestSettings
@@ -28,7 +30,7 @@ PLAN = Plan(
 
 def ticket_file(folder: Path) -> Path:
     file = folder / "ticket.pem"
-    file.write_text(new_ticket_key(), encoding="ascii")
+    file.write_text(new_signing_key(), encoding="ascii")
     return file
 
 
@@ -114,12 +116,25 @@ def test_what_holds_no_such_key_is_named_and_left_alone(kind: Kind, text: str | 
 def test_an_authority_of_which_one_file_cannot_be_written_keeps_both(tmp_path: Path) -> None:
     file = authority_file(tmp_path)
     before = [(tmp_path / name).read_bytes() for name in ("ca.pem", "ca.key")]
-    (tmp_path / ".ca.key.part").mkdir()  # in the way of the second file
+    (tmp_path / ".ca.key.unfinished").mkdir()  # in the way of the second file
     with pytest.raises(RotationError, match="cannot be written"):
         rotate("authority", "next", file)
     assert [(tmp_path / name).read_bytes() for name in ("ca.pem", "ca.key")] == before
-    (tmp_path / ".ca.key.part").rmdir()
+    (tmp_path / ".ca.key.unfinished").rmdir()
+    assert {file.name for file in tmp_path.iterdir()} == {"ca.pem", "ca.key"}
     assert len(rotate("authority", "next", file)) == 2
+
+
+def test_a_file_keeps_its_permissions_whatever_the_umask(tmp_path: Path) -> None:
+    file = authority_file(tmp_path)
+    file.chmod(0o644)
+    (tmp_path / "ca.key").chmod(0o600)
+    before = os.umask(0o077)
+    try:
+        rotate("authority", "next", file)
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("ca.pem", "ca.key")] == [0o644, 0o600]
 
 
 def test_an_authority_whose_keys_lie_otherwise_is_refused(tmp_path: Path) -> None:

@@ -79,6 +79,21 @@ async def test_a_token_without_a_lifetime_is_used_once(source: ClientCredentials
     assert [await source(), await source()] == ["token-1", "token-2"]
 
 
+async def test_a_token_that_lasts_is_used_while_its_issuer_does_not_answer(
+    source: ClientCredentials, endpoint: Endpoint, clock: SteppedClock
+) -> None:
+    assert await source() == "token-1"
+    clock.advance(50)
+    endpoint.answer = httpx.ReadTimeout("late")
+    assert await source() == "token-1"
+    asked = len(endpoint.asked)
+    assert await source() == "token-1"
+    assert len(endpoint.asked) == asked, "nobody waits for the issuer again at once"
+    clock.advance(8)
+    with pytest.raises(TokenUnavailableError):
+        await source()
+
+
 @pytest.mark.parametrize(
     "answer",
     [

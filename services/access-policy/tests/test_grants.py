@@ -328,6 +328,21 @@ async def test_time_closes_grants_and_settles_requests_on_record(stand: Stand) -
     assert len(await stand.audit_records("request.expired")) == 1
 
 
+async def test_a_clock_that_no_heartbeat_agrees_with_ends_nothing_for_good(stand: Stand) -> None:
+    camera, grant_id = await granted(stand)
+    waiting = await stand.requested(await stand.operator(), camera)
+    stand.clock.advance(3_601)  # an hour ahead of registry's, whose heartbeat says so
+    await stand.parts.upkeep.turn()
+    stand.parts.reviews.ask_for({camera.camera_id})
+    await stand.review()
+    assert (await stand.grant(grant_id))["phase"] == "open"
+    request = await (await stand.operator()).get(f"/access-policy/v1/requests/{waiting['id']}")
+    assert request.json()["state"] == "pending_approval"
+    await stand.beat()  # registry's clock says the same: the time is over
+    await stand.parts.upkeep.turn()
+    assert (await stand.grant(grant_id))["closed_reason"] == "grant_expired"
+
+
 async def test_grants_are_listed_newest_first_by_phase_and_camera(stand: Stand) -> None:
     camera, first = await granted(stand)
     _, second = await granted(stand)

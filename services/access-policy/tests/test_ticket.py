@@ -87,7 +87,7 @@ def test_the_keys_of_a_file_are_believed_and_the_first_one_signs_also_once_it_ha
         assert jwt.get_unverified_header(followed.sign(TICKET))["kid"] == followed.jwks()["keys"][0]["kid"]
     assert followed is not None
     file.write_bytes(b"no key")
-    assert followed.jwks() == TicketKeys([coming]).jwks(), "a change that is of no use changes nothing"
+    assert followed.jwks() == TicketKeys([coming]).jwks(), "a file that cannot be used changes nothing"
 
 
 @pytest.mark.parametrize(

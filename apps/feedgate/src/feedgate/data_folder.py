@@ -9,7 +9,6 @@ import os
 import secrets
 import stat
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,14 +17,14 @@ from typing import Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from feedgate.private_file import UNFINISHED, write
+from feedgate.signing_key import new_signing_key
 from feedgate_kit.errors import FeedgateError
 
 PRIVATE_FOLDER: Final = 0o700
 PRIVATE_FILE: Final = 0o600
 OPEN_TO_OTHERS: Final = 0o077
 SECRET_BYTES: Final = 32
-UNFINISHED: Final = ".unfinished"
-"""Ends the name of a file that is being written; what a killed process left is swept at the next start."""
 
 
 class DataFolderError(FeedgateError):
@@ -75,7 +74,7 @@ class DataFolder:
 
     def signing_key(self, name: str) -> Ed25519PrivateKey:
         """An Ed25519 key, the same at every start."""
-        kept = self.key_bytes(f"{name}.pem", _new_signing_key)
+        kept = self.key_bytes(f"{name}.pem", lambda: new_signing_key().encode())
         try:
             key = serialization.load_pem_private_key(kept, password=None)
         except ValueError as error:
@@ -93,14 +92,14 @@ class DataFolder:
         path = self.keys / name
         try:
             if not path.exists():
-                _write_whole(path, make())
+                write(path, make(), PRIVATE_FILE)
             return path.read_bytes()
         except OSError as error:
             raise DataFolderError(f"`{path}` cannot be used: {error.strerror}") from error
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file that is made anew at every start."""
-        _write_whole(self.path / name, content)
+        write(self.path / name, content, PRIVATE_FILE)
 
 
 @contextmanager
@@ -125,7 +124,7 @@ def open_data_folder(path: Path) -> Iterator[DataFolder]:
         data.keys.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         for folder in (path, data.keys):
             for unfinished in folder.glob(f".*{UNFINISHED}"):
-                unfinished.unlink()
+                unfinished.unlink()  # a killed process left it
         _refuse_lost_keys(data)
         _close_to_others(data)
         yield data
@@ -183,28 +182,3 @@ def _close_to_others(data: DataFolder) -> None:
             raise DataFolderError(
                 f"`{file}` is open to others and cannot be closed to them: {error.strerror}"
             ) from error
-
-
-def _new_signing_key() -> bytes:
-    return Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write the file whole or not at all, and durably: a process that ends between leaves no half a key."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).rename(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)  # the rename itself
-    finally:
-        os.close(folder)

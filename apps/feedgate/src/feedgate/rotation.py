@@ -12,11 +12,11 @@ from typing import Final, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from feedgate.authority import Authority
-from feedgate.private_file import staged
+from feedgate.private_file import put_in_place, staged
+from feedgate.signing_key import new_signing_key
 from feedgate_access_policy.ticket import read_ticket_key, thumbprint
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.pem import pem_blocks
@@ -29,7 +29,7 @@ PERMISSIONS: Final = 0o777
 
 
 class RotationError(FeedgateError):
-    """The step cannot be done; no file was changed."""
+    """The step cannot be done; no file was changed, unless it says that one of a pair was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,6 @@ class _Kind:
     split: Callable[[str], list[str]]
     make: Callable[[], Sequence[str]]
     names: Callable[[Sequence[tuple[str, ...]]], list[str]]  # of each key; refuses what is none
-
-
-def new_ticket_key() -> str:
-    """A key that signs tickets, PEM."""
-    return (
-        Ed25519PrivateKey.generate()
-        .private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        .decode()
-    )
 
 
 def new_source_key() -> str:
@@ -81,19 +70,30 @@ def rotate(kind: Kind, step: Step, file: Path) -> list[str]:
     _named(knows, keys, file)
     after = _after(step, keys, knows.make, file)
     names = _named(knows, after, file)
-    try:
-        # All are written before any is put in place: a full disk leaves each pair as it was.
-        for part, each in [(_beside(each, number, after), each) for number, each in enumerate(files)]:
-            part.replace(each)
-    except OSError as error:
-        raise RotationError(f"`{file}` cannot be written: {error.strerror}") from error
+    _replace(files, after)
     return [f"{'believed' if number else 'in use'}: {name}" for number, name in enumerate(names)]
 
 
-def _beside(file: Path, number: int, keys: Sequence[tuple[str, ...]]) -> Path:
-    """The parts of keys that belong into a file, with its owner and permissions."""
+def _replace(files: Sequence[Path], keys: Sequence[tuple[str, ...]]) -> None:
+    """All files are written before any is put in its place: a full disk leaves a pair as it was."""
+    parts: list[Path] = []
+    placed: list[Path] = []
+    try:
+        for number, file in enumerate(files):
+            parts.append(_stage(file, "".join(key[number] for key in keys)))
+        for part, file in zip(parts, files, strict=True):
+            put_in_place(part, file)
+            placed.append(file)
+    except OSError as error:
+        for part in parts[len(placed) :]:
+            part.unlink(missing_ok=True)
+        also = f"; `{placed[0]}` was already: put back what it held" if placed else ""
+        raise RotationError(f"`{file}` cannot be written: {error.strerror}{also}") from error
+
+
+def _stage(file: Path, text: str) -> Path:
+    """With the owner and the permissions that the file has."""
     status = file.stat()
-    text = "".join(key[number] for key in keys)
     return staged(file, text, status.st_mode & PERMISSIONS, (status.st_uid, status.st_gid))
 
 
@@ -162,7 +162,7 @@ def _authority_names(pairs: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 _KINDS: Final[Mapping[Kind, _Kind]] = {
-    "ticket-key": _Kind(_alone, pem_blocks, lambda: (new_ticket_key(),), _ticket_names),
+    "ticket-key": _Kind(_alone, pem_blocks, lambda: (new_signing_key(),), _ticket_names),
     "source-key": _Kind(_alone, _lines, lambda: (f"{new_source_key()}\n",), _source_names),
     "authority": _Kind(_authority_files, pem_blocks, _new_authority, _authority_names),
 }

@@ -21,7 +21,8 @@ import yaml
 
 from feedgate.authority import Authority, Pair
 from feedgate.private_file import write
-from feedgate.rotation import new_source_key, new_ticket_key
+from feedgate.rotation import new_source_key
+from feedgate.signing_key import new_signing_key
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.pem import pem_blocks
 from feedgate_kit.sealing import public_key_text, read_private_keys
@@ -185,7 +186,7 @@ def _of_service(service: str, plan: Plan, originals: Originals) -> Iterator[tupl
         yield "pools.yaml", _pools(plan, originals)
     if service == "access-policy":
         yield f"{setting}operator_pseudonym_key", originals.password("operator-pseudonym-key")
-        yield "ticket.pem", originals.text("ticket.pem", new_ticket_key)
+        yield "ticket.pem", originals.text("ticket.pem", new_signing_key)
     if service == "ingest":
         yield f"{setting}pool_private_key", originals.text(f"pool-{plan.pool}", new_source_key)
 

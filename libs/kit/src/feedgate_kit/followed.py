@@ -9,7 +9,7 @@ import structlog
 from feedgate_kit.errors import FeedgateError
 
 T = TypeVar("T")
-Look = tuple[tuple[int, int, int] | None, ...]
+Stamp = tuple[int, int, int]
 
 logger = structlog.get_logger(__name__)
 
@@ -21,17 +21,17 @@ class Followed(Generic[T]):
         """Read them for the first time.
 
         Args:
-            read: makes of the files what they are for; raises `FeedgateError` or `OSError` where they are of no use.
+            read: makes of the files what they are for; raises `FeedgateError` or `OSError` where they cannot be used.
             files: those that it reads.
         """
         self._read = read
         self._files = tuple(files)
-        self._seen = self._look()
+        self._seen = self._stamps()
         self._content = read()
 
     def current(self) -> T:
-        """As the files are now. Files that are of no use, half replaced perhaps, leave it as it was."""
-        seen = self._look()
+        """As the files are now. Files that cannot be used, half replaced perhaps, leave it as it was."""
+        seen = self._stamps()
         if seen != self._seen:
             self._seen = seen
             self._content = self._read_again()
@@ -42,19 +42,19 @@ class Followed(Generic[T]):
         try:
             content = self._read()
         except (FeedgateError, OSError) as error:
-            logger.error("changed files are of no use", files=names, cause=str(error))  # noqa: TRY400 - expected
+            logger.error("changed files cannot be used", files=names, cause=str(error))  # noqa: TRY400 - expected
             return self._content
         logger.info("changed files read", files=names)
         return content
 
-    def _look(self) -> Look:
-        return tuple(_look(file) for file in self._files)
+    def _stamps(self) -> list[Stamp | None]:
+        return [_stamp_of(file) for file in self._files]
 
 
-def _look(file: Path) -> tuple[int, int, int] | None:
-    """What tells one content from the next: a file that was put in its place is another inode."""
+def _stamp_of(file: Path) -> Stamp | None:
+    """What tells one content, or one right to read it, from the next; another file in its place is another inode."""
     try:
         seen = file.stat()
     except OSError:
         return None
-    return seen.st_ino, seen.st_mtime_ns, seen.st_size
+    return seen.st_ino, seen.st_ctime_ns, seen.st_size

@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from feedgate_kit.trust import last_end
+from feedgate_kit.trust import not_after
 
 DURATION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """One set for all durations of requests and deliveries, so that panels can be laid over each other."""
@@ -53,7 +53,7 @@ def show_certificates(registry: CollectorRegistry, files: Mapping[str, Path]) ->
 
 
 def _not_after_s(file: Path) -> float:
-    end = last_end(file)
+    end = not_after(file)
     return math.nan if end is None else end.timestamp()
 
 

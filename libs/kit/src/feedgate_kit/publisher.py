@@ -33,7 +33,7 @@ EVENTS_AT_ONCE = 200
 logger = structlog.get_logger(__name__)
 
 
-class Told(Sent, Protocol):
+class PublisherMetrics(Sent, Protocol):
     """Told of what a publisher does, besides what it sent."""
 
     def publishing(self, active: bool) -> None: ...
@@ -41,7 +41,7 @@ class Told(Sent, Protocol):
     def events_waiting(self, count: int) -> None: ...
 
 
-class _Untold:
+class _NoMetrics:
     def publishing(self, active: bool) -> None:
         pass
 
@@ -66,7 +66,7 @@ class Publisher:
         bus: Bus,
         clock: Clock,
         state_topic: str,
-        metrics: Told | None = None,
+        metrics: PublisherMetrics | None = None,
         interval_s: float = HEARTBEAT_S,
     ) -> None:
         """Prepare; nothing happens before `run`.
@@ -85,7 +85,7 @@ class Publisher:
         self.bus = bus
         self.clock = clock
         self.state_topic = state_topic
-        self.metrics = metrics or _Untold()
+        self.metrics = metrics or _NoMetrics()
         self.interval_s = interval_s
         self.heartbeat_sent = asyncio.Event()
         self.stuck_events: set[int] = set()
@@ -117,7 +117,7 @@ class Publisher:
             clock=self.clock,
             topic=self.state_topic,
             session=session,
-            sent=_Noted(self),
+            sent=_HeartbeatNoted(self),
         )
         woken = wake_up.subscribe()
         try:
@@ -172,7 +172,7 @@ def _is_refusal(error: FeedgateError) -> bool:
     return not error.retriable and not isinstance(error, ClosedError)
 
 
-class _Noted:
+class _HeartbeatNoted:
     """Passes on what was sent, and notes the heartbeat for readiness."""
 
     def __init__(self, publisher: Publisher) -> None:

@@ -20,6 +20,8 @@ TokenSource = Callable[[], Awaitable[str]]
 """Gives an access token that is valid now; may be asked for every request."""
 
 RENEW_BEFORE_S: Final = 10.0
+ASK_AGAIN_S: Final = 2.0
+"""After an issuer did not answer, while the token there is lasts this much longer."""
 """How long before its end a kept token is replaced: a request's journey and two clocks' difference."""
 
 
@@ -60,6 +62,7 @@ class TokenEndpoint:
         self._timeout_s = timeout_s
         self._token = ""
         self._renew_at_s = float("-inf")
+        self._ends_at_s = float("-inf")
         self._lock = asyncio.Lock()
 
     async def __call__(self) -> str:
@@ -69,12 +72,23 @@ class TokenEndpoint:
             TokenUnavailableError: the issuer refused or gave no usable answer.
         """
         async with self._lock:
-            if self._clock.monotonic_s() >= self._renew_at_s:
-                asked_at_s = self._clock.monotonic_s()
-                self._token, lifetime_s = await self._ask()
-                # A token shorter than the margin is used once and asked for again.
-                self._renew_at_s = asked_at_s + max(0.0, lifetime_s - RENEW_BEFORE_S)
+            asked_at_s = self._clock.monotonic_s()
+            if asked_at_s >= self._renew_at_s:
+                await self._renew(asked_at_s)
             return self._token
+
+    async def _renew(self, asked_at_s: float) -> None:
+        try:
+            self._token, lifetime_s = await self._ask()
+        except TokenUnavailableError:
+            self._renew_at_s = self._clock.monotonic_s() + ASK_AGAIN_S
+            if self._renew_at_s >= self._ends_at_s:
+                self._renew_at_s = float("-inf")
+                raise
+            return  # the one there is still counts
+        self._ends_at_s = asked_at_s + lifetime_s
+        # A token shorter than the margin is used once and asked for again.
+        self._renew_at_s = asked_at_s + max(0.0, lifetime_s - RENEW_BEFORE_S)
 
     async def _ask(self) -> tuple[str, float]:
         through_proxy = not is_loopback(httpx.URL(self._token_url).host)

@@ -26,7 +26,8 @@ class CertificateError(FeedgateError):
 class FollowedContext(ssl.SSLContext):
     """A TLS context made of files; a connection that begins after they changed is made with what they hold then.
 
-    Connections that are open go on. Files that are of no use leave the last context in force.
+    Connections that are open go on. Files that cannot be used leave the last context in force.
+    What is set on this object, or read from it, is not what connections are made with: `make` decides all of it.
     """
 
     def __new__(cls, protocol: int, make: Callable[[], ssl.SSLContext], files: Sequence[Path]) -> Self:
@@ -41,6 +42,9 @@ class FollowedContext(ssl.SSLContext):
             protocol: `ssl.PROTOCOL_TLS_CLIENT` or `ssl.PROTOCOL_TLS_SERVER`.
             make: reads them.
             files: as in `Followed`.
+
+        Raises:
+            FeedgateError, OSError: from `make`.
         """
         del protocol
         self._followed = Followed(make, files)
@@ -68,7 +72,7 @@ def load_trust(ca_file: Path | None, setting: str) -> Trust:
         return SYSTEM_TRUST
 
     def make() -> ssl.SSLContext:
-        not_after(ca_file, setting)
+        refuse_out_of_date(ca_file, setting)
         context = httpx.create_ssl_context()
         context.load_verify_locations(cafile=ca_file)
         return context
@@ -92,7 +96,7 @@ def load_server_certificate(
     Raises:
         CertificateError: the certificate is not in date, or the key is not its own.
     """
-    not_after(certificate_file, certificate_setting)
+    refuse_out_of_date(certificate_file, certificate_setting)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate_file, key_file)
     except OSError as error:  # of which ssl's own are
@@ -103,36 +107,30 @@ def load_server_certificate(
     return ServerCertificate(certificate_file, key_file)
 
 
-def not_after(file: Path, setting: str, now: datetime | None = None) -> datetime:
-    """Until when at least one certificate of a PEM file is in date.
+def refuse_out_of_date(file: Path, setting: str) -> None:
+    """Refuse a PEM file of which no certificate is in date.
 
     A file may hold the last authority beside the next one, so one that is over harms nobody while another counts.
 
     Raises:
         CertificateError: it cannot be read, holds no certificate, or none that is in date.
     """
-    now = now or datetime.now(UTC)
+    now = datetime.now(UTC)
     try:
         certificates = x509.load_pem_x509_certificates(file.read_bytes())
     except OSError as error:
         raise CertificateError(f"{setting}: `{file}` cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise CertificateError(f"{setting}: `{file}` holds no PEM certificate") from error
-    in_date = [
-        each.not_valid_after_utc
-        for each in certificates
-        if each.not_valid_before_utc <= now < each.not_valid_after_utc
-    ]
-    if not in_date:
+    if not any(each.not_valid_before_utc <= now < each.not_valid_after_utc for each in certificates):
         newest = max(certificates, key=lambda each: each.not_valid_after_utc)
         raise CertificateError(
             f"{setting}: `{file}` is valid from {_day(newest.not_valid_before_utc)} until"
             f" {_day(newest.not_valid_after_utc)}; allowed: a certificate that is in date now, {_day(now)}"
         )
-    return max(in_date)
 
 
-def last_end(file: Path) -> datetime | None:
+def not_after(file: Path) -> datetime | None:
     """When the last certificate of a PEM file ends; None where it holds none."""
     try:
         certificates = x509.load_pem_x509_certificates(file.read_bytes())

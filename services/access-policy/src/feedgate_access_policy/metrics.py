@@ -90,8 +90,8 @@ class AccessPolicyMetrics:
         )
         self.records_waiting = Gauge(
             "access_policy_events_waiting",
-            "Committed audit records and decisions that the bus has not taken yet, 200 at most. Above 0 for long:"
-            " the bus is away; nothing is lost, but the ledger is behind.",
+            "Committed audit records and decisions that the bus has not taken yet, counted up to 200 and those that"
+            " cannot be sent. Above 0 for long: the bus is away; nothing is lost, but the ledger is behind.",
             registry=registry,
         )
         self.records_published = Counter(

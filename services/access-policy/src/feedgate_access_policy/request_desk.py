@@ -177,7 +177,9 @@ class RequestDesk:
         return request
 
     async def expire(self) -> int:
-        """Settle the requests whose window is over; how many there were."""
+        """Settle the requests whose window is over; how many there were. As `GrantDesk.expire`."""
+        if not self.point.cameras.is_fresh():
+            return 0
         async with self.database.read() as connection:
             next_end_us = await requests.next_end_us(connection)
         if next_end_us is None or next_end_us > self.clock.now_us():

@@ -67,8 +67,8 @@ class RegistryMetrics:
         )
         self.records_waiting = Gauge(
             "registry_events_waiting",
-            "Committed audit records and decisions that the bus has not taken yet, 200 at most. Above 0 for long:"
-            " the bus is away; nothing is lost, but the ledger is behind.",
+            "Committed audit records and decisions that the bus has not taken yet, counted up to 200 and those that"
+            " cannot be sent. Above 0 for long: the bus is away; nothing is lost, but the ledger is behind.",
             registry=registry,
         )
         self.records_published = Counter(

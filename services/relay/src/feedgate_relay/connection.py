@@ -35,17 +35,15 @@ _SIOCOUTQNSD: Final = 0x894B
 _INT: Final = struct.Struct("i")
 
 _DISCARD_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, 0 s
-
-
-_libc: Final = ctypes.CDLL(None, use_errno=True)
 _NO_ADDRESS: Final = bytes(16)  # struct sockaddr of family AF_UNSPEC
+_libc: Final = ctypes.CDLL(None)
 
 
 def _dissolve(connected: socket.socket) -> None:
     """Let go of a connection at once, with all that it has not sent, instead of when the loop comes round to it.
 
-    connect(2): a TCP socket that connects to AF_UNSPEC dissolves its association. Where a
-    system does not know that, closing does it, later.
+    connect(2): a TCP socket that connects to AF_UNSPEC dissolves its association. A failure is not looked
+    at: the transport's `abort` follows, and does the same in the loop's next turn.
     """
     _libc.connect(connected.fileno(), _NO_ADDRESS, len(_NO_ADDRESS))
 

@@ -124,7 +124,7 @@ class Delivery:
         self.last_refusal = ""
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         """Whether pictures may be written: the media socket is there, and the view is on record."""
         return self._connection is not None
 
@@ -152,14 +152,14 @@ class Delivery:
         after_gap, self._after_gap, self.needs_keyframe = self._after_gap, False, False
         if self._queue or not connection.can_write:
             self._wait(picture, after_gap=after_gap)
-        elif after_gap or self._init is not picture.init or not self.shown:
+        elif self._begins_anew(picture, after_gap=after_gap):
             self._write_first(connection, picture)
         else:
             self._write(connection, picture, frame.bytes())
 
     def join(self, gop: Sequence[Picture]) -> bool:
         """Begin with the cached GOP, if every picture of it is admitted now."""
-        if not self.open or self.hidden or not gop or not all(self._admits(picture) for picture in gop):
+        if not self.is_open or self.hidden or not gop or not all(self._admits(picture) for picture in gop):
             return False
         self.drop_waiting()
         for picture in gop:
@@ -179,7 +179,7 @@ class Delivery:
             if not self._admits(picture):
                 self._refuse(picture, after_gap=after_gap)
                 return
-            if after_gap or self._init is not picture.init or not self.shown:
+            if self._begins_anew(picture, after_gap=after_gap):
                 self._write_first(connection, picture)
             else:
                 self._write(connection, picture, picture_frame(picture, self._now_us(), 0))
@@ -221,7 +221,7 @@ class Delivery:
         self.drop_waiting()
         self._connection = None
 
-    def lost(self) -> None:
+    def connection_ended(self) -> None:
         """The connection has ended: nothing more reaches the kernel."""
         if self._undrained:
             self._undrained = False
@@ -254,6 +254,10 @@ class Delivery:
             self._metrics.pictures_refused.labels(refusal).inc()
             if following and refusal not in _TOLD_OTHERWISE:
                 self._listener.gap(refusal)
+
+    def _begins_anew(self, picture: Picture, *, after_gap: bool) -> bool:
+        """Whether the player must be told something before this picture."""
+        return after_gap or self._init is not picture.init or not self.shown
 
     def _wait(self, picture: Picture, *, after_gap: bool) -> None:
         self._queue.append(_Waiting(picture, self._monotonic_s(), after_gap))

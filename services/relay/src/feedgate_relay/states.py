@@ -20,6 +20,8 @@ from feedgate_kit.state_copy import M, StateCopy, follow_state, protobuf_decoder
 from feedgate_kit.topics import CAMERA_STATE, FEED_STATE, GRANT_STATE
 from feedgate_relay.admission import NOTHING_VOUCHED, Limits, Vouched, vouched
 from feedgate_relay.metrics import RelayMetrics
+from feedgate_relay.ticket import Ticket
+from feedgate_relay.windows import Window, open_window
 
 CHANGED_AT_HEADER: Final = "ce_time"
 """When the record's change was committed, RFC 3339 (CloudEvents `time`)."""
@@ -92,6 +94,18 @@ class States:
     def fresh(self) -> bool:
         """Whether pictures may be shown at this moment, as far as freshness goes."""
         return self.vouched.holds(self._clock.now_us(), self._clock.monotonic_s())
+
+    def window(self, ticket: Ticket, limits: Limits, view_until_us: int, now_us: int) -> Window:
+        """What a view may show by the records read so far, as `open_window` says."""
+        return open_window(
+            self.cameras.get(ticket.camera_id),
+            self.grants.get(ticket.grant_id),
+            ticket,
+            limits,
+            view_until_us=view_until_us,
+            now_us=now_us,
+            camera_read_to_us=self.camera_read_to_us,
+        )
 
     def heartbeat_ages(self) -> Iterable[tuple[str, float]]:
         for topic, copy in ((CAMERA_STATE, self.cameras), (GRANT_STATE, self.grants)):

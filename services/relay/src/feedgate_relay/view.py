@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from feedgate_contracts.camera.v1.camera_pb2 import CameraState
 from feedgate_contracts.feed.v1.feed_pb2 import FEED_PHASE_REFUSED, FEED_PHASE_RETRYING, FeedState
 from feedgate_contracts.frame.v1.frame_pb2 import (
     NOTICE_CODE_CAMERA_LOST,
@@ -35,7 +34,7 @@ from feedgate_relay.reasons import Reason
 from feedgate_relay.states import States
 from feedgate_relay.ticket import Ticket
 from feedgate_relay.usage import UsageMeter
-from feedgate_relay.windows import Shut, Window, open_window, shut_window
+from feedgate_relay.windows import Shut, Window, shut_window
 
 LEASE_MS: Final = 3000
 """A page without a lease for this long covers itself; leases come every second."""
@@ -144,7 +143,7 @@ class View:
     @property
     def demands(self) -> bool:
         """Whether somebody looks and may: then, and only then, the camera may be touched."""
-        return self.right_is_live and self.delivery.open
+        return self.right_is_live and self.delivery.is_open
 
     @property
     def dark_reason(self) -> str | None:
@@ -257,6 +256,11 @@ class View:
                 self.end(NOTICE_CODE_VIEW_ENDED, Reason.BAD_MESSAGE)
         return None
 
+    def connection_closed(self, *, by_viewer: bool) -> None:
+        """One of the sockets has ended, which ends the view."""
+        reason = Reason.CLOSED_BY_VIEWER if by_viewer else Reason.CONNECTION_LOST
+        self.end(NOTICE_CODE_VIEW_ENDED, reason)
+
     def end(self, code: NoticeCode, reason: str) -> None:
         """Show nothing more, for ever, and say why. What waits for the viewer is discarded."""
         if self.ended:
@@ -279,7 +283,7 @@ class View:
             self._finish()
 
     def hang_up(self) -> None:
-        """After the end, when every view has been told: close the media socket, which nothing is written to."""
+        """After the end, when every view has been told: close the media socket, which gets no more pictures."""
         self._end_media(ABORT_AFTER_S)
 
     def close_when_due(self) -> bool:
@@ -304,28 +308,14 @@ class View:
     def gap(self, reason: str) -> None:
         self._notices.tell(NOTICE_CODE_GAP, reason, sentence(reason))
 
-    def connection_closed(self, *, by_viewer: bool) -> None:
-        """One of the sockets has ended, which ends the view."""
-        reason = Reason.CLOSED_BY_VIEWER if by_viewer else Reason.CONNECTION_LOST
-        self.end(NOTICE_CODE_VIEW_ENDED, reason)
-
-    # Below its first use.
+    # How it is covered and ended.
 
     def _end_media(self, drain_s: float) -> None:
         if self._media is not None:
             self._media.end(close_code(self.end_reason), self.end_reason, drain_s)
 
     def _window(self) -> Window:
-        camera: CameraState | None = self._states.cameras.get(self.ticket.camera_id)
-        return open_window(
-            camera,
-            self._states.grants.get(self.ticket.grant_id),
-            self.ticket,
-            self._limits,
-            view_until_us=self.view_until_us,
-            now_us=self._clock.now_us(),
-            camera_read_to_us=self._states.camera_read_to_us,
-        )
+        return self._states.window(self.ticket, self._limits, self.view_until_us, self._clock.now_us())
 
     def _shut(self, shut: Shut) -> None:
         if shut.for_ever:
@@ -343,7 +333,7 @@ class View:
 
     def _look_for_pictures(self) -> None:
         delivery = self.delivery
-        if not delivery.open or delivery.hidden:
+        if not delivery.is_open or delivery.hidden:
             return
         now_s = self._clock.monotonic_s()
         heard_s = self.hub.last_picture_s
@@ -374,7 +364,7 @@ class View:
         self.connection_closed(by_viewer=False)
 
     def _media_lost(self) -> None:
-        self.delivery.lost()
+        self.delivery.connection_ended()
         if self.ended:
             self._finish()
         else:

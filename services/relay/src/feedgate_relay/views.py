@@ -35,7 +35,7 @@ from feedgate_relay.redemption import Redemptions
 from feedgate_relay.states import CommittedCopy, States
 from feedgate_relay.ticket import Ticket, TicketError
 from feedgate_relay.view import View
-from feedgate_relay.windows import Shut, open_window
+from feedgate_relay.windows import Shut
 
 LEASE_S: Final = 1.0
 CHECK_S: Final = 0.25
@@ -82,11 +82,11 @@ class Views:
         self._by_camera: dict[str, dict[str, View]] = {}
         self._by_grant: dict[str, dict[str, View]] = {}
         self._by_secret: dict[str, View] = {}
-        self._ended: list[View] = []  # and told so, but not put away yet
+        self._untidied: list[View] = []  # ended and told so, but not put away yet
         self._telling = False
-        self._ending: list[View] = []
+        self._closing_views: list[View] = []  # their notices sockets wait for `dark`
         self._hubs: dict[str, tuple[StreamHub, asyncio.Task[None]]] = {}
-        self._ending_tails: set[asyncio.Task[None]] = set()
+        self._closing_tails: set[asyncio.Task[None]] = set()
         self._events: dict[str, GrantEvents] = {}
         self._closed = False
         self.on_change: Callable[[], None] = lambda: None
@@ -202,7 +202,7 @@ class Views:
         with self._told_first():
             for view in list(self._views.values()):
                 view.check()
-        self._ending = [view for view in self._ending if not view.close_when_due()]
+        self._closing_views = [view for view in self._closing_views if not view.close_when_due()]
         if self._states.fresh():  # a clock that stepped ahead, and back, must not make used tickets good
             self._redemptions.forget_expired(self._clock.now_us())
         if self._by_secret:
@@ -243,18 +243,10 @@ class Views:
     async def close(self) -> None:
         """Let go of what is left: the bus is closed after this, so no media tail may be open."""
         self.stop()
-        await asyncio.gather(*self._ending_tails, return_exceptions=True)
+        await asyncio.gather(*self._closing_tails, return_exceptions=True)
 
     def _shut(self, ticket: Ticket) -> Shut | None:
-        return open_window(
-            self._states.cameras.get(ticket.camera_id),
-            self._states.grants.get(ticket.grant_id),
-            ticket,
-            self._limits,
-            view_until_us=ticket.view_until_us,
-            now_us=self._clock.now_us(),
-            camera_read_to_us=self._states.camera_read_to_us,
-        ).shut
+        return self._states.window(ticket, self._limits, ticket.view_until_us, self._clock.now_us()).shut
 
     def _records_lag(self, ticket: Ticket) -> bool:
         shut = self._shut(ticket)
@@ -316,12 +308,12 @@ class Views:
             self._put_ended_away()
 
     def _view_ended(self, view: View) -> None:
-        self._ended.append(view)
+        self._untidied.append(view)
         if not self._telling:
             self._put_ended_away()
 
     def _put_ended_away(self) -> None:
-        ended, self._ended = self._ended, []
+        ended, self._untidied = self._untidied, []
         for view in ended:
             self._put_away(view)
         if ended:
@@ -343,10 +335,10 @@ class Views:
             for other in self._by_camera.get(view.ticket.camera_id, {}).values()
         ):
             _, task = self._hubs.pop(view.ticket.stream)
-            self._ending_tails.add(task)
-            task.add_done_callback(self._ending_tails.discard)
+            self._closing_tails.add(task)
+            task.add_done_callback(self._closing_tails.discard)
             task.cancel()
-        self._ending.append(view)
+        self._closing_views.append(view)
         self._metrics.views_ended.labels(self._metrics.count_reason(view.end_reason)).inc()
 
     def _hub(self, stream: str) -> StreamHub:
