@@ -1,5 +1,6 @@
 """What the systems of record keep for each camera, grant and audit record."""
 
+import asyncio
 import tempfile
 import time
 from contextlib import AsyncExitStack
