@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bench.start import READY_MS
+from feedgate_audit.collector import TOPICS as AUDIT_TOPICS
 from feedgate_kit.topics import ACCESS_UNITS, FRAME_EVENTS, load_topics
 from feedgate_relay.usage import USAGE_EVERY_S
 
@@ -27,16 +28,17 @@ SPARE: Final = 1
 """A worker or relay more than needed, for the one that fails or is replaced."""
 MOST_VIEWS: Final = 1_000
 """Of one relay, as its setting `maximum_views` has it unless told."""
-FEWEST_AGENCIES: Final = 2
 SECONDS_A_DAY: Final = 86_400
 GIB: Final = 2**30
 MIB: Final = 2**20
 
 _ROW: Final = re.compile(r"^\| `(?P<command>[^`]+)` \| `(?P<figure>[^`]+)` \| (?P<value>[0-9.e+-]+) \|")
+_HEADING: Final = re.compile(r"^## `(?P<command>[^`]+)`$")
+_RUN: Final = "- run: "
 
 
 class ConstantMissingError(Exception):
-    """A figure that the page needs is not in the results."""
+    """A figure that the page needs, or when it was measured, is not in the results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +51,42 @@ class Constant:
     figure: str
     unit: str
     says: str
+    option: str = ""
+    """What else stands in the command, of a bench that runs in several ways."""
+
+    @property
+    def command(self) -> str:
+        """As much of it as tells it from others."""
+        return f"{self.bench} {self.option}".rstrip()
+
+    def is_of(self, command: str) -> bool:
+        return command.split(maxsplit=1)[0] == self.bench and self.option in command
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A constant's value, in its unit, and the whole command that gave it."""
+
+    value: float
+    command: str
 
 
 CORE: Final = "% of a core"
+INTO_KAFKA: Final = "--bus kafka"
 
 
 def _constants() -> Iterator[Constant]:
     yield Constant("ingest_cpu", "load", "ingest_cpu_percent_per_camera", CORE, "ingest, a watched camera")
+    more = "ingest by itself with more cameras, a camera"
+    yield Constant("ingest_cpu_of_more", "ingest", "cpu_percent_per_camera", CORE, more, INTO_KAFKA)
+    yield Constant("ingest_idle", "load", "ingest_idle_cpu_percent", CORE, "ingest, nobody looks")
+    yield Constant(
+        "brokers_idle", "load", "brokers_idle_cpu_percent", CORE, "three brokers together, nobody looks"
+    )
     yield Constant(
         "brokers_cpu", "load", "brokers_cpu_percent_per_camera", CORE, "three brokers together, a camera"
     )
+    yield Constant("relay_idle", "load", "relay_idle_cpu_percent", CORE, "relay, nobody looks")
     yield Constant(
         "relay_cpu", "load", "relay_cpu_percent_per_camera", CORE, "relay, a camera and its first viewer"
     )
@@ -66,10 +94,10 @@ def _constants() -> Iterator[Constant]:
     yield Constant("foreign_cpu", "load", "relay_cpu_percent_per_foreign_camera", CORE, foreign)
     yield Constant("gateway_cpu", "load", "gateway_cpu_percent_per_viewer", CORE, "gateway, a viewer")
     yield Constant("media_bytes", "load", "media_topic_bytes_per_s", "bytes/s", "media topic, a camera")
-    yield Constant(
-        "agency_bytes", "load", "agency_topic_bytes_per_s", "bytes/s", "agency's topic, a watched grant"
-    )
-    yield Constant("ingest_mib", "ingest", "rss_mib_per_camera", "MiB", "ingest's memory, a connected camera")
+    shown = "agency's topic, a grant watched at one relay"
+    yield Constant("agency_bytes", "load", "agency_topic_bytes_per_s", "bytes/s", shown)
+    connected = "ingest's memory, a connected camera"
+    yield Constant("ingest_mib", "ingest", "rss_mib_per_camera", "MiB", connected, INTO_KAFKA)
     yield Constant("viewer_kib", "fanout", "rss_kib_per_viewer", "KiB", "relay's memory, a viewer")
     yield Constant(
         "camera_bytes", "start", "camera_topic_bytes_per_camera", "bytes", "camera topic, a camera"
@@ -84,6 +112,9 @@ def _constants() -> Iterator[Constant]:
     yield Constant("audit_row", "rows", "audit_bytes_per_record", "bytes", "audit's, a record")
     yield Constant(
         "audit_records", "rows", "audit_records_per_grant", "records", "audit, a grant and its first ticket"
+    )
+    yield Constant(
+        "audit_topic_record", "rows", "audit_topic_bytes_per_record", "bytes", "audit topics, a record"
     )
     for service in ("registry", *READING):
         name = service.replace("_", "-")
@@ -112,7 +143,6 @@ class Assumed:
     mean_of_peak: float = 0.25
     """Of the busiest hour's watching, over day and night."""
     grant_hours: float = 1
-    cameras_per_agency: int = 5_000
 
     @property
     def watched(self) -> int:
@@ -121,10 +151,6 @@ class Assumed:
     @property
     def viewers(self) -> int:
         return math.ceil(self.watched * self.viewers_per_camera)
-
-    @property
-    def agencies(self) -> int:
-        return max(FEWEST_AGENCIES, math.ceil(self.cameras / self.cameras_per_agency))
 
     @property
     def grants_a_day(self) -> float:
@@ -151,6 +177,7 @@ class Needs:
     viewers_gbit_s: float  # all viewers together
     media_gib: float  # on one broker's disk
     agency_gib: float  # on one broker's disk
+    audit_topics_gib: float  # on one broker's disk
     state_mib: float  # on one broker's disk
     registry_gib: float  # a year's growth of the last two
     access_policy_gib: float
@@ -158,26 +185,55 @@ class Needs:
     ready_ms: Mapping[str, float]  # by service
 
 
-def read_constants(page: str) -> dict[str, float]:
-    """The constants from the table of `bench/RESULTS.md`.
+def measured_constants(page: str) -> dict[str, Measured]:
+    """The constants from the table of `bench/RESULTS.md`, by name; the last one, where a bench stands there twice.
 
     Raises:
         ConstantMissingError: names the bench that has to be run.
     """
     rows = [match for line in page.splitlines() if (match := _ROW.match(line))]
-    values = {}
+    constants = {}
     for constant in CONSTANTS:
         found = [
-            float(row["value"])
+            Measured(float(row["value"]), row["command"])
             for row in rows
-            if row["figure"] == constant.figure and row["command"].split()[0] == constant.bench
+            if row["figure"] == constant.figure and constant.is_of(row["command"])
         ]
         if not found:
             raise ConstantMissingError(
-                f"`{constant.figure}` of `{constant.bench}` is not in bench/RESULTS.md; `make bench` measures it"
+                f"`{constant.figure}` of `{constant.command}` is not in bench/RESULTS.md; `make bench` measures it"
             )
-        values[constant.name] = found[-1]  # of ingest the second: into Kafka
-    return values
+        constants[constant.name] = found[-1]
+    return constants
+
+
+def read_constants(page: str) -> dict[str, float]:
+    """The constants' values, by name, each in its unit.
+
+    Raises:
+        ConstantMissingError: names the bench that has to be run.
+    """
+    return {name: each.value for name, each in measured_constants(page).items()}
+
+
+def runs_of_constants(page: str) -> dict[str, str]:
+    """Each command that gave a constant, and what `bench/RESULTS.md` says of its run: commit, date, load.
+
+    Raises:
+        ConstantMissingError: names the bench of which it says nothing.
+    """
+    told: dict[str, str] = {}
+    command = ""
+    for line in page.splitlines():
+        if heading := _HEADING.match(line):
+            command = heading["command"]
+        elif line.startswith(_RUN):
+            told[command] = line.removeprefix(_RUN)
+    commands = dict.fromkeys(each.command for each in measured_constants(page).values())
+    for each in commands:
+        if each not in told:
+            raise ConstantMissingError(f"bench/RESULTS.md does not say when `{each}` was run")
+    return {each: told[each] for each in commands}
 
 
 def partitions_of(topic: str) -> int:
@@ -190,15 +246,42 @@ def retained_s(topic: str) -> float:
     return (entry.setting("retention.ms") + entry.setting("segment.ms")) / 1_000 + CHECK_S
 
 
+def audit_retained_days() -> float:
+    """How long a record may lie in any of the topics that audit collects."""
+    return max(retained_s(topic) for topic in AUDIT_TOPICS) / SECONDS_A_DAY
+
+
+def audit_records_a_day(constants: Mapping[str, float], assumed: Assumed) -> float:
+    """Those of the day's grants, and one every `USAGE_EVERY_S` of each view, of which there are the mean of a day."""
+    views = assumed.viewers * assumed.mean_of_peak
+    return assumed.grants_a_day * constants["audit_records"] + SECONDS_A_DAY * views / USAGE_EVERY_S
+
+
+def own_cameras(watched: int, views: int) -> int:
+    """Cameras that a relay with so many views shows, at most."""
+    return min(views, watched)
+
+
 def fetched(watched: int, views: int) -> float:
-    """Cameras that a relay with so many views reads: whole partitions, its own cameras spread over them."""
-    return watched * (1 - (1 - 1 / partitions_of(ACCESS_UNITS)) ** views)
+    """Cameras that a relay with so many views reads: its own, and what others watch in the same partitions."""
+    own = own_cameras(watched, views)
+    return own + (watched - own) * (1 - (1 - 1 / partitions_of(ACCESS_UNITS)) ** views)
 
 
 def relay_percent(constants: Mapping[str, float], watched: int, views: int) -> float:
-    """What a relay uses of its core where every view is of another camera."""
-    foreign = max(0.0, fetched(watched, views) - views)
-    return views * constants["relay_cpu"] + foreign * constants["foreign_cpu"]
+    """What a relay uses of its core, percent, where every view is of another camera as long as there is one."""
+    foreign = fetched(watched, views) - own_cameras(watched, views)
+    return constants["relay_idle"] + views * constants["relay_cpu"] + foreign * constants["foreign_cpu"]
+
+
+def left_of_core(constants: Mapping[str, float], service: str) -> float:
+    """Percent of a core that a process of `ingest` or `relay` has for cameras and views before it is `BUSY`."""
+    return 100 * BUSY - constants[f"{service}_idle"]
+
+
+def ingest_percent(constants: Mapping[str, float]) -> float:
+    """What a watched camera uses of an ingest worker's core, percent: the worse of what two benches measured."""
+    return max(constants["ingest_cpu"], constants["ingest_cpu_of_more"])
 
 
 def views_of_a_relay(constants: Mapping[str, float], watched: int) -> int:
@@ -210,8 +293,8 @@ def views_of_a_relay(constants: Mapping[str, float], watched: int) -> int:
 
 
 def most_watched(constants: Mapping[str, float]) -> int:
-    """Cameras looked at at once in one deployment: then a relay spends half of its core on others' cameras."""
-    return math.floor(100 * BUSY / 2 / constants["foreign_cpu"])
+    """Cameras looked at at once in one deployment: then others' take at most half of what a relay has for work."""
+    return math.floor(left_of_core(constants, "relay") / 2 / constants["foreign_cpu"])
 
 
 def most_registered(constants: Mapping[str, float]) -> int:
@@ -254,15 +337,15 @@ def needs(constants: Mapping[str, float], assumed: Assumed) -> Needs:
     gbit_s = constants["media_bytes"] * 8 / 1e9
     relay_in = fetched(watched, views_each) * gbit_s
     in_memory = {service: at_size(constants, service, "mib", cameras) for service in ("registry", *READING)}
-    workers = math.ceil(watched * constants["ingest_cpu"] / 100 / BUSY) + SPARE
-    mean_watched = watched * assumed.mean_of_peak
+    workers = math.ceil(watched * ingest_percent(constants) / left_of_core(constants, "ingest")) + SPARE
+    events_from = watched * assumed.mean_of_peak * min(assumed.viewers_per_camera, relays)
     grants_a_year = 365 * assumed.grants_a_day
-    usage_a_year = 365 * SECONDS_A_DAY * viewers * assumed.mean_of_peak / USAGE_EVERY_S
+    audit_a_day = audit_records_a_day(constants, assumed)
     return Needs(
         ingest_workers=workers,
         relays=relays,
         views_of_a_relay=views,
-        broker_cores=watched * constants["brokers_cpu"] / 100 / BUSY,
+        broker_cores=(constants["brokers_idle"] + watched * constants["brokers_cpu"]) / 100 / BUSY,
         gateway_cores=viewers * constants["gateway_cpu"] / 100 / BUSY,
         ingest_mib=in_memory["ingest"]
         + constants["ingest_mib"] * math.ceil(watched / max(1, workers - SPARE)),
@@ -275,10 +358,11 @@ def needs(constants: Mapping[str, float], assumed: Assumed) -> Needs:
         relay_in_gbit_s=relay_in,
         viewers_gbit_s=viewers * gbit_s,
         media_gib=watched * constants["media_bytes"] * retained_s(ACCESS_UNITS) / GIB,
-        agency_gib=mean_watched * constants["agency_bytes"] * retained_s(FRAME_EVENTS) / GIB,
+        agency_gib=events_from * constants["agency_bytes"] * retained_s(FRAME_EVENTS) / GIB,
+        audit_topics_gib=audit_a_day * constants["audit_topic_record"] * audit_retained_days() / GIB,
         state_mib=(cameras * constants["camera_bytes"] + grants_a_year * constants["grant_bytes"]) / MIB,
         registry_gib=cameras * constants["registry_row"] / GIB,
         access_policy_gib=grants_a_year * constants["access_policy_row"] / GIB,
-        audit_gib=(grants_a_year * constants["audit_records"] + usage_a_year) * constants["audit_row"] / GIB,
+        audit_gib=365 * audit_a_day * constants["audit_row"] / GIB,
         ready_ms={service: at_size(constants, service, "ms", cameras) for service in READING},
     )

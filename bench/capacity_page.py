@@ -11,11 +11,11 @@ from bench.capacity import (
     COPIES,
     FEWEST_WATCHED,
     MEASURED_CAMERAS,
-    READY_MS,
     SIZES,
     SPARE,
     Assumed,
     Needs,
+    audit_retained_days,
     deployments,
     most_registered,
     most_watched,
@@ -23,15 +23,17 @@ from bench.capacity import (
     partitions_of,
     read_constants,
     retained_s,
+    runs_of_constants,
     share_of,
 )
 from bench.machine import REPOSITORY
+from bench.start import READY_MS
 from feedgate_kit.topics import ACCESS_UNITS, DEMAND_EVENTS, FRAME_EVENTS
 from feedgate_relay.usage import USAGE_EVERY_S
 
 FILE: Final = REPOSITORY / "docs" / "ref" / "capacity.md"
 TEMPLATE: Final = Path(__file__).with_name("capacity.template.md")
-_SAID_OF_RUN: Final = re.compile(r"^- (?:machine|last run).*$", re.MULTILINE)
+_SAID_OF_MACHINE: Final = re.compile(r"^- machine.*$", re.MULTILINE)
 
 Say = Callable[[Assumed, Needs], str]
 
@@ -63,6 +65,7 @@ ROWS: Final[Mapping[str, Mapping[str, Say]]] = {
         "network out of one": lambda _, need: _gbit(need.broker_out_gbit_s),
         "disk of one: pictures": lambda _, need: _gib(need.media_gib),
         "disk of one: agencies' topics": lambda _, need: _gib(need.agency_gib),
+        "disk of one: audit topics": lambda _, need: _gib(need.audit_topics_gib),
         "disk of one: state topics after a year": lambda _, need: _mib(need.state_mib),
     },
     "network of each": {
@@ -96,7 +99,9 @@ def capacity_page(results: str) -> str:
     constants = read_constants(results)
     asked, whole = Assumed(SIZES[0]), needs(constants, Assumed(SIZES[-1]))
     return TEMPLATE.read_text(encoding="utf-8").format(
-        run="\n".join(_SAID_OF_RUN.findall(results)),
+        machine="\n".join(_SAID_OF_MACHINE.findall(results)),
+        ingest_cpu=f"{constants['ingest_cpu']:g} %",
+        ingest_cpu_of_more=f"{constants['ingest_cpu_of_more']:g} %",
         measured_cameras=f"{MEASURED_CAMERAS:,}",
         watched_share=f"{asked.watched_share:.0%}",
         fewest_watched=FEWEST_WATCHED,
@@ -107,6 +112,9 @@ def capacity_page(results: str) -> str:
         spare=SPARE,
         media_s=f"{retained_s(ACCESS_UNITS):.0f}",
         agency_h=f"{retained_s(FRAME_EVENTS) / 3600:.0f}",
+        audit_days=f"{audit_retained_days():.0f}",
+        brokers_idle=f"{constants['brokers_idle']:g} %",
+        agency_partitions=partitions_of(FRAME_EVENTS),
         usage_s=f"{USAGE_EVERY_S:g}",
         orders=_orders(constants),
         most_watched=f"{most_watched(constants):,}",
@@ -121,6 +129,7 @@ def capacity_page(results: str) -> str:
         access_policy_memory=_mib(whole.access_policy_mib),
         workers_of_a_pool=partitions_of(DEMAND_EVENTS),
         constants=_constants(constants),
+        runs=_runs(results),
     )
 
 
@@ -146,7 +155,6 @@ def _orders(constants: Mapping[str, float]) -> str:
     lines = [
         _line("registered cameras", [f"{size:,}" for size in SIZES]),
         "|---|" + "--:|" * len(SIZES),
-        _line("agencies", [f"{each.agencies:,}" for each in asked]),
         _line("**deployments**", [f"**{count}**" for count in counts]),
     ]
     for part, rows in ROWS.items():
@@ -161,10 +169,14 @@ def _orders(constants: Mapping[str, float]) -> str:
 def _constants(constants: Mapping[str, float]) -> str:
     head = ["| constant | value | measured by | figure |", "|---|--:|---|---|"]
     rows = [
-        f"| {each.says} | {constants[each.name]:g} {each.unit} | `python -m bench {each.bench}` | `{each.figure}` |"
+        f"| {each.says} | {constants[each.name]:g} {each.unit} | `python -m bench {each.command}` | `{each.figure}` |"
         for each in CONSTANTS
     ]
     return "\n".join([*head, *rows])
+
+
+def _runs(results: str) -> str:
+    return "\n".join(f"- `{command}`: {run}" for command, run in runs_of_constants(results).items())
 
 
 def _line(name: str, values: Sequence[Any]) -> str:

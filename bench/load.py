@@ -93,14 +93,17 @@ async def measure(pairs: int, seconds: int) -> Result:
             "media_topic_bytes_per_s": rounded((after.media - before.media) / seconds / cameras),
             "agency_topic_bytes_per_s": rounded((after.agency - before.agency) / seconds / (cameras + pairs)),
             "brokers_idle_cpu_percent": rounded(idle["brokers"].percent),
+            "ingest_idle_cpu_percent": rounded(idle["ingest"].percent),
+            "relay_idle_cpu_percent": rounded(max(idle[relay].percent, idle[other].percent)),
             **{f"{service.replace('-', '_')}_rss_mib": rounded(mib) for service, mib in rss.items()},
         },
         measured=(
             "Every camera has one viewer, who comes through the deployed gateway, at one relay; one of each pair, "
             "whose partition is the same, has another one at the second relay, which fetches the other camera for "
-            "nobody. CPU of all processes of a part, less what they use when nobody looks; of the brokers all "
-            f"{BROKERS} together, each of which keeps every record; bytes as they lie on each broker's disk, of the "
-            f"media topic a camera's, of the agency's a grant's; cameras out of step, each {camera_in_words(street)}"
+            "nobody. CPU of all processes of a part, less what they use when nobody looks, which is `idle` (of the "
+            f"relays the higher); of the brokers all {BROKERS} together, each of which keeps every record; bytes as "
+            "they lie on each broker's disk, of the media topic a camera's, of the agency's a grant's at one relay; "
+            f"cameras out of step, each {camera_in_words(street)}"
         ),
         spread="; ".join(
             f"{name} {span(each.parts)} %, idle {span(idle[name].parts)} %" for name, each in used.items()

@@ -11,6 +11,7 @@ from typing import Final, Self
 from bench.figures import BenchError, Result, rounded
 from bench.servers import Platform, deployment
 from bench.world import people_of
+from feedgate_audit.collector import TOPICS as AUDIT_TOPICS
 from feedgate_kit.topics import GRANT_STATE
 
 SOURCE: Final = "rtsp://somebody:a-password@127.0.0.1:554/street"
@@ -30,6 +31,8 @@ class Kept:
     audit: int
     audit_records: int
     grant_topic: int
+    audit_topics: int
+    """Of every service, and the decisions: all that audit collects."""
 
     @classmethod
     def by(cls, deployed: Platform) -> Self:
@@ -39,6 +42,7 @@ class Kept:
             audit=deployed.ask_database("audit", SIZE),
             audit_records=deployed.ask_database("audit", RECORDS),
             grant_topic=deployed.log_bytes(GRANT_STATE),
+            audit_topics=sum(deployed.log_bytes(topic) for topic in AUDIT_TOPICS),
         )
 
 
@@ -73,11 +77,12 @@ async def measure(shares: int) -> Result:
             "grant_topic_bytes_per_grant": rounded((after.grant_topic - before.grant_topic) / shares),
             "audit_records_per_grant": rounded(records / shares),
             "audit_bytes_per_record": rounded((after.audit - before.audit) / records),
+            "audit_topic_bytes_per_record": rounded((after.audit_topics - before.audit_topics) / records),
         },
         measured=(
-            "Growth of each database, indexes included, and of the grant topic: a camera with one authorisation, an "
-            "incident, a request for it, its approval, the grant and one ticket, through the real APIs; audit's once "
-            "it has collected all"
+            "Growth of each database, indexes included, and of the grant topic and those that audit collects: a "
+            "camera with one authorisation, an incident, a request for it, its approval, the grant and one ticket, "
+            "through the real APIs; audit's once it has collected all"
         ),
         spread=f"one run of {shares}, {records} audit records; PostgreSQL grows by pages of 8 KiB",
     )

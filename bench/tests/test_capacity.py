@@ -10,17 +10,17 @@ from bench.capacity import (
     most_registered,
     most_watched,
     needs,
-    partitions_of,
     read_constants,
     relay_percent,
+    runs_of_constants,
     share_of,
     views_of_a_relay,
 )
 from bench.capacity_page import FILE, capacity_page, own_numbers
 from bench.results import FILE as RESULTS
-from feedgate_kit.topics import ACCESS_UNITS
 
 SIMPLE = dict.fromkeys((constant.name for constant in CONSTANTS), 1.0) | {
+    "relay_idle": 2.0,
     "relay_cpu": 1.0,
     "foreign_cpu": 0.1,
     "media_bytes": 1e9 / 8,  # 1 Gb/s
@@ -30,8 +30,19 @@ SIMPLE = dict.fromkeys((constant.name for constant in CONSTANTS), 1.0) | {
 
 
 def results_of(values: dict[str, float]) -> str:
-    rows = [f"| `{each.bench} --x 1` | `{each.figure}` | {values[each.name]:g} |  |  |" for each in CONSTANTS]
-    return "\n".join(["- machine: some", "| bench | figure | value | target | met |", *rows])
+    rows = [
+        f"| `{each.command} --x 1` | `{each.figure}` | {values[each.name]:g} |  |  |" for each in CONSTANTS
+    ]
+    runs = [
+        f"## `{command}`\n\nWhat.\n\n- spread: some\n- run: {run_of(command)}\n"
+        for command in dict.fromkeys(f"{each.command} --x 1" for each in CONSTANTS)
+    ]
+    head = ["- machine: some", "- last run: commit `last`", "| bench | figure | value | target | met |"]
+    return "\n".join([*head, *rows, "", *runs])
+
+
+def run_of(command: str) -> str:
+    return f"commit `of {command.split(maxsplit=1)[0]}`, 2026-01-02 03:04 UTC, load 0.1 before and 2.5 at the end"
 
 
 def test_the_committed_page_is_what_the_committed_results_make() -> None:
@@ -43,11 +54,11 @@ def test_constants_are_read_where_benches_wrote_them() -> None:
     assert read_constants(results_of(SIMPLE)) == SIMPLE
 
 
-def test_of_ingest_the_last_run_counts_which_is_the_one_into_kafka() -> None:
+def test_of_ingest_the_run_into_kafka_counts_whichever_was_last() -> None:
     rows = results_of(SIMPLE)
-    embedded = "| `ingest --bus embedded` | `rss_mib_per_camera` | 7 |  |  |"
     kafka = "| `ingest --bus kafka` | `rss_mib_per_camera` | 9 |  |  |"
-    assert read_constants("\n".join([rows, embedded, kafka]))["ingest_mib"] == 9
+    embedded = "| `ingest --bus embedded` | `rss_mib_per_camera` | 7 |  |  |"
+    assert read_constants("\n".join([rows, kafka, embedded]))["ingest_mib"] == 9
 
 
 def test_a_bench_that_was_not_run_is_named() -> None:
@@ -56,14 +67,42 @@ def test_a_bench_that_was_not_run_is_named() -> None:
         read_constants(page)
 
 
-def test_a_relay_with_many_views_reads_every_watched_camera() -> None:
-    assert fetched(1_000, 1) == pytest.approx(1_000 / partitions_of(ACCESS_UNITS))
+def test_the_page_says_of_each_bench_when_it_was_run_and_nothing_of_the_last_one() -> None:
+    runs = runs_of_constants(results_of(SIMPLE))
+    assert list(runs) == [
+        "load --x 1",
+        "ingest --bus kafka --x 1",
+        "fanout --x 1",
+        "start --x 1",
+        "rows --x 1",
+    ]
+    page = capacity_page(results_of(SIMPLE))
+    for command in runs:
+        assert f"- `{command}`: {run_of(command)}" in page
+    assert "`last`" not in page
+
+
+def test_a_bench_that_does_not_say_when_it_was_run_is_named() -> None:
+    page = results_of(SIMPLE).replace("## `rows --x 1`", "## `rows --x 2`")
+    with pytest.raises(ConstantMissingError, match="does not say when `rows --x 1` was run"):
+        runs_of_constants(page)
+
+
+def test_a_relay_reads_its_own_cameras_and_those_of_others_in_the_same_partitions() -> None:
+    assert fetched(8, 16) == 8, "all are its own"
+    assert fetched(25, 1) == pytest.approx(1 + 24 / 24)
+    assert fetched(87, 50) == pytest.approx(50 + 37 * 0.88093, abs=0.001)  # (23/24)^50 is 0.11907
     assert fetched(1_000, 500) == pytest.approx(1_000, rel=1e-6)
+
+
+def test_a_relay_uses_what_it_does_when_idle_and_for_its_views_and_for_others_cameras() -> None:
+    assert relay_percent(SIMPLE, 25, 1) == pytest.approx(2 + 1 + 0.1)
+    assert relay_percent(SIMPLE, 8, 16) == pytest.approx(2 + 16), "none is another's"
 
 
 def test_a_relay_is_filled_by_its_views_and_by_what_it_reads_for_nobody() -> None:
     alone, beside_others = views_of_a_relay(SIMPLE, 10), views_of_a_relay(SIMPLE, 350)
-    assert alone == 70  # at 1 % each, 70 % busy
+    assert alone == 68  # at 1 % each, 70 % busy, 2 % of it idle
     assert beside_others < alone
     assert (
         relay_percent(SIMPLE, 350, beside_others)
@@ -73,10 +112,10 @@ def test_a_relay_is_filled_by_its_views_and_by_what_it_reads_for_nobody() -> Non
 
 
 def test_where_others_cameras_take_half_of_a_relay_the_cameras_are_divided() -> None:
-    assert most_watched(SIMPLE) == 350
-    assert deployments(SIMPLE, Assumed(35_000)) == 1
-    assert deployments(SIMPLE, Assumed(35_001)) == 2
-    assert share_of(Assumed(1_000_000), 29).watched <= 350
+    assert most_watched(SIMPLE) == 340  # half of 68 % at 0.1 % each
+    assert deployments(SIMPLE, Assumed(34_000)) == 1
+    assert deployments(SIMPLE, Assumed(34_001)) == 2
+    assert share_of(Assumed(1_000_000), 30).watched <= 340
 
 
 def test_what_is_extrapolated_lies_on_the_line_through_what_was_measured() -> None:
@@ -88,9 +127,41 @@ def test_what_is_extrapolated_lies_on_the_line_through_what_was_measured() -> No
 def test_a_camera_that_is_watched_costs_each_broker_its_pictures_and_the_relays_a_copy_each() -> None:
     need = needs(SIMPLE, Assumed(800, watched_share=0.01, viewers_per_camera=1))
     assert need.media_gbit_s == need.broker_in_gbit_s == pytest.approx(8)
-    assert need.relay_in_gbit_s == pytest.approx(fetched(8, 8))
-    assert need.broker_out_gbit_s == pytest.approx((2 * 8 + need.relays * need.relay_in_gbit_s) / 3)
+    assert need.relay_in_gbit_s == pytest.approx(8)
     assert need.relays == 2, "one and a spare one"
+    assert need.broker_out_gbit_s == pytest.approx((2 * 8 + 2 * 8) / 3)
+
+
+def test_brokers_need_cores_when_nobody_looks_too() -> None:
+    constants = SIMPLE | {"brokers_idle": 27.0, "brokers_cpu": 4.0}
+    assert needs(constants, Assumed(10_000)).broker_cores == pytest.approx((27 + 100 * 4) / 70)
+
+
+def test_of_what_two_benches_measured_of_ingest_the_worse_counts_and_idle_is_not_there_for_cameras() -> None:
+    constants = SIMPLE | {"ingest_idle": 10.0}
+    for ingest in ({"ingest_cpu": 3.0}, {"ingest_cpu_of_more": 3.0}):
+        assert needs(constants | ingest, Assumed(10_000)).ingest_workers == 5 + 1  # 300 % over 60 %
+
+
+def test_each_relay_that_shows_a_camera_writes_its_own_frame_events() -> None:
+    bytes_of_one = (
+        0.25 * 100 * (259_200 + 3_600 + 10)
+    )  # a byte a second of 100 cameras, 72 h and 1 h and a check
+    for viewers, writers in ((1, 1), (2, 2), (3, 3)):
+        need = needs(SIMPLE | {"agency_bytes": 2.0**30}, Assumed(10_000, viewers_per_camera=viewers))
+        assert need.relays >= writers
+        assert need.agency_gib == pytest.approx(writers * bytes_of_one)
+    need = needs(SIMPLE | {"agency_bytes": 2.0**30}, Assumed(800, viewers_per_camera=5))
+    assert need.relays == 2
+    assert need.agency_gib == pytest.approx(2 * 0.25 * 8 * 262_810), "no more relays than there are"
+
+
+def test_audit_records_lie_in_their_topics_for_two_weeks_and_a_day() -> None:
+    constants = SIMPLE | {"audit_records": 10.0, "audit_topic_record": 2.0**30, "audit_row": 2.0**30}
+    need = needs(constants, Assumed(800, viewers_per_camera=2))
+    a_day = 8 * 0.25 * 24 * 10 + 16 * 0.25 * 8_640  # 48 grants, and a record every 10 s of four views
+    assert need.audit_topics_gib == pytest.approx(a_day * (15 + 10 / 86_400))
+    assert need.audit_gib == pytest.approx(a_day * 365)
 
 
 def test_a_small_deployment_is_looked_at_whole() -> None:
