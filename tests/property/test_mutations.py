@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import feedgate_relay.delivery
-import feedgate_relay.view
+import feedgate_relay.states
 from feedgate_kit.bus.faulty import Fault
 from feedgate_kit.bus.record import Record
 from feedgate_kit.state_copy import StateCopy
@@ -169,7 +169,7 @@ def no_margin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         window = open_window(*arguments, **named)
         return window if window.shut else replace(window, received_from_us=window.opens_at_us)
 
-    monkeypatch.setattr(feedgate_relay.view, "open_window", without_margin)
+    monkeypatch.setattr(feedgate_relay.states, "open_window", without_margin)
     yield
 
 
@@ -181,7 +181,7 @@ def trusts_the_grant_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             grant.authorisation_id = camera.terms[0].authorisation_id
         return open_window(camera, grant, *arguments, **named)
 
-    monkeypatch.setattr(feedgate_relay.view, "open_window", any_terms)
+    monkeypatch.setattr(feedgate_relay.states, "open_window", any_terms)
     yield
 
 
@@ -193,7 +193,7 @@ def forgets_the_last_resume(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             camera.resumed_at.FromMicroseconds(0)
         return open_window(camera, *arguments, **named)
 
-    monkeypatch.setattr(feedgate_relay.view, "open_window", as_if_never_paused)
+    monkeypatch.setattr(feedgate_relay.states, "open_window", as_if_never_paused)
     yield
 
 
