@@ -108,13 +108,13 @@ def judge(recording: Recording) -> Verdict:
 def _last_before_dark(recording: Recording) -> float | None:
     """From the fault to the last picture of any view that went dark because its right could not be known."""
     window = recording.window
-    stopped_s = {stop.grant_id: stop.answered_s for stop in _accepted(recording)}
+    stopped_s = {stop.grant_id: stop.sent_s for stop in _accepted(recording)}
     dark = []
     for view in recording.views:
         if not _sees(view, window.struck_s):
             continue
         told = _first_told(view, window.struck_s, window.healed_s + DARK_S)
-        if told is not None and told.at_s < (stopped_s.get(view.grant_id) or float("inf")):
+        if told is not None and told.at_s < stopped_s.get(view.grant_id, float("inf")):
             last_s = _last_before(view, told.at_s + READING_S)
             dark.append(max(0.0, last_s - window.struck_s))
     return max(dark, default=None)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from feedgate_access_policy.camera import read_camera
+from feedgate_access_policy.camera import camera_of, read_state
 from feedgate_contracts.camera.v1 import camera_pb2
 from feedgate_kit.errors import UnreadableRecordError
 
@@ -22,7 +22,7 @@ def test_a_record_is_read_whole() -> None:
             time_zone="UTC", windows=[camera_pb2.WeeklyWindow(weekday=1, from_minute=0, until_minute=60)]
         ),
     )
-    camera = read_camera(state(terms=[terms], jurisdiction="AR").SerializeToString())
+    camera = camera_of(read_state(state(terms=[terms], jurisdiction="AR").SerializeToString()))
     assert camera.sharing == "on"
     assert camera.jurisdiction == "AR"
     assert camera.terms[0].agencies == {"x"}
@@ -31,7 +31,7 @@ def test_a_record_is_read_whole() -> None:
 
 
 def test_terms_without_a_schedule_hold_always() -> None:
-    camera = read_camera(state(terms=[camera_pb2.Terms(authorisation_id="a")]).SerializeToString())
+    camera = camera_of(read_state(state(terms=[camera_pb2.Terms(authorisation_id="a")]).SerializeToString()))
     assert camera.terms[0].schedule is None
 
 
@@ -49,4 +49,4 @@ def test_terms_without_a_schedule_hold_always() -> None:
 )
 def test_what_cannot_be_understood_is_unreadable(value: bytes) -> None:
     with pytest.raises(UnreadableRecordError):
-        read_camera(value)
+        read_state(value)

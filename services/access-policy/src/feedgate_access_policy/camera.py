@@ -1,7 +1,6 @@
 """A camera as its owner's record has it: where it is and whom it is shared with."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from google.protobuf.message import DecodeError
@@ -60,8 +59,8 @@ class Camera:
         )
 
 
-def read_camera(value: bytes) -> Camera:
-    """The camera that a record of `registry.camera.state.v1` holds.
+def read_state(value: bytes) -> camera_pb2.CameraState:
+    """A record of `registry.camera.state.v1`, of which `camera_of` can make a camera.
 
     Raises:
         UnreadableRecordError: it is no such record, or holds a sharing this code does not know.
@@ -70,41 +69,39 @@ def read_camera(value: bytes) -> Camera:
         state = camera_pb2.CameraState.FromString(value)
     except DecodeError as error:
         raise UnreadableRecordError("not a feedgate.camera.v1.CameraState") from error
-    sharing = _SHARING.get(state.sharing)
-    if sharing is None or not state.camera_id:
+    if state.sharing not in _SHARING or not state.camera_id:
         raise UnreadableRecordError(f"camera state has id `{state.camera_id}`, sharing {state.sharing}")
     place = state.place
-    longitude, latitude = place.longitude, place.latitude
     # Written so that what is not a number is outside, too.
-    if not (abs(longitude) <= 180 and abs(latitude) <= 90):
+    if not (abs(place.longitude) <= 180 and abs(place.latitude) <= 90):
         raise UnreadableRecordError("camera state has a place that is not on the earth")
+    return state
+
+
+def camera_of(state: camera_pb2.CameraState) -> Camera:
+    """The camera that a state from `read_state` tells of."""
+    place = state.place
     return Camera(
         camera_id=state.camera_id,
         version=state.version,
         owner=state.owner,
-        sharing=sharing,
+        sharing=_SHARING[state.sharing],
         removed=state.removed,
         jurisdiction=state.jurisdiction,
-        longitude=longitude,
-        latitude=latitude,
+        longitude=place.longitude,
+        latitude=place.latitude,
         bearing_degrees=place.bearing_degrees,
         field_of_view_degrees=place.field_of_view_degrees,
         terms=tuple(map(_read_terms, state.terms)),
     )
 
 
-@lru_cache(maxsize=4096)
-def _set_of(*names: str) -> frozenset[str]:
-    """One set for all cameras that name the same: of 100,000 most do."""
-    return frozenset(names)
-
-
 def _read_terms(terms: camera_pb2.Terms) -> Terms:
     return Terms(
         authorisation_id=terms.authorisation_id,
-        agencies=_set_of(*terms.agencies),
-        purposes=_set_of(*terms.purposes),
-        renditions=_set_of(*terms.renditions),
+        agencies=frozenset(terms.agencies),
+        purposes=frozenset(terms.purposes),
+        renditions=frozenset(terms.renditions),
         schedule=terms.schedule if terms.HasField("schedule") else None,
         opens_at_us=terms.opens_at.ToMicroseconds(),
         expires_at_us=terms.expires_at.ToMicroseconds(),

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from feedgate_access_policy.camera import Camera, read_camera
+from feedgate_access_policy.camera import Camera, camera_of, read_state
 from feedgate_access_policy.geography import (
     PUBLIC_ERROR_M,
     Neighbourhood,
@@ -12,6 +12,7 @@ from feedgate_access_policy.geography import (
     distance_m,
     public_place,
 )
+from feedgate_contracts.camera.v1.camera_pb2 import CameraState
 from feedgate_kit.bus.ports import Bus
 from feedgate_kit.clock import Clock
 from feedgate_kit.state_copy import StateCopy, follow_state
@@ -36,7 +37,8 @@ class Cameras:
         self.clock = clock
         self.skew_us = skew_us
         self.caught_up = asyncio.Event()
-        self._copy: StateCopy[Camera] = StateCopy(read_camera, clock)
+        # As read: of 100,000 few are ever asked for, and making cameras of all would be most of a start.
+        self._copy: StateCopy[CameraState] = StateCopy(read_state, clock)
         self._neighbourhood = Neighbourhood()
 
     async def follow(self, on_change: Callable[[Collection[str]], None]) -> None:
@@ -45,7 +47,7 @@ class Cameras:
         Every run begins with an empty copy, which is not fresh and permits nothing.
         """
         self.caught_up.clear()
-        self._copy = StateCopy(read_camera, self.clock)
+        self._copy = StateCopy(read_state, self.clock)
         self._neighbourhood = Neighbourhood()
 
         def changed(keys: Collection[str]) -> None:
@@ -56,11 +58,11 @@ class Cameras:
         await follow_state(self.bus.state_log(CAMERA_STATE), self._copy, changed, self.caught_up)
 
     def _place(self, key: str) -> None:
-        camera = self._copy.get(key)
-        if camera is None or camera.removed:
+        state = self._copy.get(key)
+        if state is None or state.removed:
             self._neighbourhood.remove(key)
         else:
-            self._neighbourhood.put(key, (camera.longitude, camera.latitude))
+            self._neighbourhood.put(key, (state.place.longitude, state.place.latitude))
 
     def is_fresh(self) -> bool:
         """Whether what was read may be relied on now."""
@@ -87,7 +89,8 @@ class Cameras:
 
     def get(self, camera_id: str) -> Camera | None:
         """The camera, or None: never heard of, or its newest record does not parse."""
-        return self._copy.get(camera_id)
+        state = self._copy.get(camera_id)
+        return None if state is None else camera_of(state)
 
     def near(
         self, place: Point, radius_m: float, agency: str, exactly_known: Collection[str]
@@ -104,7 +107,7 @@ class Cameras:
         now_us = self.clock.now_us()
         found = []
         for key in self._neighbourhood.around(place, radius_m + PUBLIC_ERROR_M):
-            camera = self._copy.get(key)
+            camera = self.get(key)
             if camera is None or not camera.terms_for(agency, now_us):
                 continue
             exact = (camera.longitude, camera.latitude)
