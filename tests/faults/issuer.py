@@ -29,7 +29,7 @@ OTHER_AGENCY = "harbour-police"
 REALMS: Mapping[str, Realm] = {"owners": "owners", "services": "services"}
 """Of the others' paths, each is an agency's."""
 
-LIFETIME_S: Final = 20
+LIFETIME_S: Final = 40
 """Of a token, so that every fault of the issuer meets people and services who need another."""
 
 

@@ -56,6 +56,8 @@ class Verdict:
     withdrawals_lost: list[str] = field(default_factory=list)
     audit_lost: list[str] = field(default_factory=list)
     notices_missing: list[str] = field(default_factory=list)
+    is_stop_bounded: bool = True
+    """Owners could sign in, so that a call to stop has to be taken in time."""
     cut_off: int = 0
     """Views without an end in the audit log because the relay that had them died: documented, and counted apart."""
 
@@ -79,7 +81,8 @@ class Verdict:
 
     @property
     def slowest_dark_s(self) -> float:
-        return max(self.dark_within_s or 0.0, self.stop_within_s or 0.0)
+        """Of what has to come within the bound."""
+        return max(self.dark_within_s or 0.0, (self.stop_within_s or 0.0) if self.is_stop_bounded else 0.0)
 
 
 def judge(recording: Recording) -> Verdict:
@@ -98,6 +101,7 @@ def judge(recording: Recording) -> Verdict:
         withdrawals_lost=list(_withdrawals_lost(recording)),
         audit_lost=audit_lost,
         notices_missing=[found for view in recording.views for found in _notices_missing(recording, view)],
+        is_stop_bounded=not recording.issuer_struck,
         cut_off=cut_off,
     )
 

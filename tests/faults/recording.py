@@ -94,6 +94,8 @@ class Recording:
     window: Window
     rights_unknown: bool
     """While the fault lasts nobody can vouch for what owners want: all has to be dark."""
+    issuer_struck: bool
+    """Owners whose token ends meanwhile cannot sign in to stop."""
     relay_struck: bool
     """Viewers lose their connection by the fault itself."""
     relay_died: bool

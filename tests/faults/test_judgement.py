@@ -45,6 +45,7 @@ def recording(*views: ViewRecord, **differences: Any) -> Recording:
         Recording(
             window=WINDOW,
             rights_unknown=False,
+            issuer_struck=False,
             relay_struck=False,
             relay_died=False,
             shares={GRANT: ShareRecord("camera", AUTHORISATION, "request", GRANT, approved_s=99.0)},
@@ -257,6 +258,13 @@ def test_a_grant_that_ends_though_its_owner_goes_on_sharing_leaves_its_viewers_b
 def test_pictures_for_longer_than_the_bound_are_found() -> None:
     verdict = judge(recording(stopped_view(117.6), stops=[stop(112.0)]))
     assert verdict.findings[-1] == "pictures for 5.50 s; allowed: 5 s"
+
+
+def test_an_owner_who_cannot_sign_in_is_measured_and_not_bounded() -> None:
+    late = view((100, 119.5), closed_s=119.6, close_reason="x")
+    verdict = judge(recording(late, stops=[stop(119.4, wished_s=112.0)], issuer_struck=True))
+    assert verdict.stop_within_s == pytest.approx(7.4, abs=0.05)
+    assert verdict.findings == []
 
 
 def test_an_open_view_needs_no_end_on_record() -> None:

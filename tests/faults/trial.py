@@ -88,6 +88,7 @@ class Trials:
         return Recording(
             window=window,
             rights_unknown=fault.rights_unknown,
+            issuer_struck=fault.target == "issuer",
             relay_struck=fault.target == "relay" and fault.how != "half-open to Kafka",
             relay_died=(fault.target, fault.how) == ("relay", "SIGKILL"),
             shares=world.owners.shares,

@@ -150,6 +150,7 @@ class Deployment:
             "issued_at_us": issued_us,
             "iat": issued_s,
             "exp": issued_s + 60,
+            "view_until_us": max(signed["view_until_us"], issued_us + 60 * MICROSECONDS),
             **claims,
         }
         headers = {"kid": jwt.get_unverified_header(ticket["ticket"])["kid"]}
