@@ -14,7 +14,7 @@ from bench.child import Child
 from bench.figures import BenchError, Result, Target, rounded
 from bench.meter import PARTS, Used, rss_mib, used_by
 from bench.servers import kafka_broker
-from bench.spread import span
+from bench.spread import median, span
 from bench.world import AGENCY, CAMERA, camera_in_words
 from feedgate_kit.topics import apply_topics, load_topics
 from feedgate_tools.simulator.counts import Counts
@@ -22,6 +22,7 @@ from feedgate_tools.simulator.process import Simulator
 
 Bus = Literal["embedded", "kafka"]
 
+TURNS: Final = 3
 SETTLED_S: Final = 3.0
 LOOKS: Final = 20
 BETWEEN_LOOKS_S: Final = 0.027
@@ -49,7 +50,7 @@ class Ingested:
 
 
 async def measure(cameras: int, seconds: int, adapter: str, bus: Bus) -> Result:
-    """First our ingest alone, then FFmpeg alone, on the same cameras.
+    """In turns our ingest alone and FFmpeg alone, on the same cameras: what a host does beside differs by the minute.
 
     Raises:
         BenchError: there is no such adapter, no `ffmpeg`, or cameras did not play.
@@ -68,35 +69,45 @@ async def measure(cameras: int, seconds: int, adapter: str, bus: Bus) -> Result:
                 bootstrap = stack.enter_context(kafka_broker(folder / "kafka")).bootstrap
                 await apply_topics(bootstrap, load_topics(), [AGENCY])
             settings = {"folder": str(folder), "urls": urls, "kafka_bootstrap": bootstrap}
-            ours = await _ingest(simulator, settings, seconds)
-        await simulator.until(lambda counts: _playing(counts) == 0)
-        theirs = await _ffmpeg(simulator, urls, seconds)
+            turns = [await _turn(simulator, settings, seconds) for _ in range(TURNS)]
+    ratios = [ours.used.percent / theirs.percent for ours, theirs in turns]
+    sent, published = sum(ours.sent for ours, _ in turns), sum(ours.published for ours, _ in turns)
     return Result(
         bench="ingest",
         parameters={"cameras": cameras, "seconds": seconds, "adapter": adapter, "bus": bus},
         figures={
-            "cpu_percent_per_camera": rounded(ours.used.percent),
-            "rss_mib_per_camera": rounded(ours.rss_mib_per_camera),
-            "published_ratio": round(ours.published / ours.sent, 4),
-            "ffmpeg_cpu_percent_per_camera": rounded(theirs.percent),
-            "ratio_to_ffmpeg": rounded(ours.used.percent / theirs.percent),
+            "cpu_percent_per_camera": rounded(median([ours.used.percent for ours, _ in turns])),
+            "rss_mib_per_camera": rounded(median([ours.rss_mib_per_camera for ours, _ in turns])),
+            "published_ratio": round(published / sent, 4),
+            "ffmpeg_cpu_percent_per_camera": rounded(median([theirs.percent for _, theirs in turns])),
+            "ratio_to_ffmpeg": rounded(median(ratios)),
         },
         measured=(
             f"Ingest {WHERE[bus]}, digests on; then `ffmpeg "
-            "-rtsp_transport tcp -c copy -f null`, one process a camera; each alone, once all cameras play and "
-            f"{SETTLED_S:g} s more; cameras out of step, each {camera_in_words(street)}"
+            "-rtsp_transport tcp -c copy -f null`, one process a camera; each alone, once all play and "
+            f"{SETTLED_S:g} s more, {TURNS} times in turns, medians; cameras out of step, each {camera_in_words(street)}"
         ),
         spread=(
-            f"CPU per camera in {PARTS} parts of the time: ours {span(ours.used.parts)} %, "
-            f"FFmpeg {span(theirs.parts)} %"
+            f"of turns: ratio {span(ratios)}; CPU per camera in {PARTS} parts of each: "
+            f"ours {span([part for ours, _ in turns for part in ours.used.parts])} %, "
+            f"FFmpeg {span([part for _, theirs in turns for part in theirs.parts])} %"
         ),
         targets=TARGETS if bus == "embedded" else {},  # the targets are stated for it
         conditions={
-            "units_sent": round(ours.sent),
-            "units_published": round(ours.published),
+            "units_sent": round(sent),
+            "units_published": round(published),
             "spread_pieces": street.spread,
         },
     )
+
+
+async def _turn(simulator: Simulator, settings: dict[str, Any], seconds: int) -> tuple[Ingested, Used]:
+    """Ours, then FFmpeg."""
+    ours = await _ingest(simulator, settings, seconds)
+    await simulator.until(lambda counts: _playing(counts) == 0)
+    theirs = await _ffmpeg(simulator, settings["urls"], seconds)
+    await simulator.until(lambda counts: _playing(counts) == 0)
+    return ours, theirs
 
 
 async def _ingest(simulator: Simulator, settings: dict[str, Any], seconds: int) -> Ingested:
