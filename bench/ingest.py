@@ -85,7 +85,7 @@ async def measure(cameras: int, seconds: int, adapter: str, bus: Bus) -> Result:
         measured=(
             f"Ingest {WHERE[bus]}, digests on; then `ffmpeg "
             "-rtsp_transport tcp -c copy -f null`, one process a camera; each alone, once all play and "
-            f"{SETTLED_S:g} s more, {TURNS} times in turns, medians; cameras out of step, each {camera_in_words(street)}"
+            f"{SETTLED_S:g} s more, {TURNS} turns, medians; cameras out of step, each {camera_in_words(street)}"
         ),
         spread=(
             f"of turns: ratio {span(ratios)}; CPU per camera in {PARTS} parts of each: "
