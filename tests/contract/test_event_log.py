@@ -119,6 +119,9 @@ class Keeper:
         self.may_let_go = asyncio.Event()
         self.may_let_go.set()
 
+    def replaced(self) -> None:
+        raise AssertionError("every member has a name of its own")
+
     async def hold(self, share: Share) -> None:
         self.shares.append(share)
         self.given.set()

@@ -32,8 +32,12 @@ class Member:
         self.changed = asyncio.Event()
         self.may_let_go = asyncio.Event()
         self.may_let_go.set()
+        self.was_replaced = asyncio.Event()
         self.holds: set[str] = set()
         """What it uses: all of its share, and what it has not let go of yet."""
+
+    def replaced(self) -> None:
+        self.was_replaced.set()
 
     async def hold(self, share: Share) -> None:
         self.share = share
@@ -73,6 +77,14 @@ async def until_divided(members: Iterable[Member]) -> None:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in waiting:
                 task.cancel()
+
+
+async def until_told_of(member: Member, generation: int) -> None:
+    """Until it has heard of the division that another member has heard of."""
+    async with asyncio.timeout(PATIENCE_S):
+        while member.generations[-1] < generation:
+            member.changed.clear()
+            await member.changed.wait()
 
 
 class Group:
@@ -149,6 +161,7 @@ async def test_a_third_takes_some_of_both(group: Group) -> None:
 async def test_a_restart_in_time_divides_nothing_anew(group: Group) -> None:
     first, second = await group.join("first"), await group.join("second")
     await until_divided([first, second])
+    await until_told_of(first, second.generations[-1])
     had, told, generation = second.has, len(first.generations), second.generations[-1]
     await group.end(second)
     again = await group.join("second")
@@ -158,6 +171,20 @@ async def test_a_restart_in_time_divides_nothing_anew(group: Group) -> None:
             await again.changed.wait()
     assert again.generations == [generation]
     assert len(first.generations) == told, "the other was not even told"
+
+
+async def test_of_two_by_one_name_the_later_goes_on_and_the_earlier_is_told(group: Group) -> None:
+    earlier, other = await group.join("first"), await group.join("second")
+    await until_divided([earlier, other])
+    later = await group.join("first")
+    async with asyncio.timeout(PATIENCE_S):
+        await earlier.was_replaced.wait()
+    assert earlier.has == set()
+    await group.end(earlier)
+    earlier.holds.clear()
+    await until_divided([later, other])
+    assert not later.was_replaced.is_set()
+    assert not other.was_replaced.is_set()
 
 
 async def test_what_a_dead_member_had_goes_to_the_others(group: Group) -> None:

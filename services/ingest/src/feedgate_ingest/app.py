@@ -28,7 +28,7 @@ from feedgate_ingest.worker import Worker
 from feedgate_kit.bus.events import handle_events
 from feedgate_kit.bus.ports import Bus, Tenure
 from feedgate_kit.clock import MICROSECONDS, Clock
-from feedgate_kit.errors import BusError
+from feedgate_kit.errors import BusError, FeedgateError
 from feedgate_kit.identity import TokenVerifier
 from feedgate_kit.resolver import SystemResolver
 from feedgate_kit.service import Readiness, Service, create_internal_app, create_public_app
@@ -43,6 +43,16 @@ REPEATED_WITHIN_S = 2.0
 """Relays repeat their demand so often: of what is demanded, a worker has said something of its own by then."""
 
 logger = structlog.get_logger(__name__)
+
+
+class WorkerIdTakenError(FeedgateError):
+    """Another worker of the pool has come under this one's name."""
+
+    def __init__(self, setting: str, worker_id: str) -> None:
+        super().__init__(
+            f"{setting}: another worker has joined as `{worker_id}`, and has this one's cameras; allowed: a name of its"
+            " own for each worker (docs/guide/services.md)"
+        )
 
 
 def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
@@ -139,6 +149,10 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
                 yield
             await _send_last_words(board)
 
+    async def until_replaced() -> None:
+        await worker.was_replaced.wait()
+        raise WorkerIdTakenError(settings.setting_name("worker_id"), settings.worker_id)
+
     verifier = TokenVerifier([], clock)  # nobody logs in here
     return Service(
         name=NAME,
@@ -147,6 +161,7 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
         registry=registry,
         lifespan=lifespan,
         readiness=Readiness({"the owners' will, fresh": lambda: worker.cameras.is_fresh(skew_us=skew_us)}),
+        until_unfit=until_replaced,
     )
 
 

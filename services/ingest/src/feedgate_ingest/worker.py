@@ -89,6 +89,7 @@ class Worker:
         self.share: Share = NoShare()
         self.was_given = asyncio.Event()
         """Set at each new share, for whoever clears it."""
+        self.was_replaced = asyncio.Event()
         self._new_session = new_session
         self._erase = erase
         self._board = board
@@ -115,6 +116,9 @@ class Worker:
         """Whether it is surely this worker's: the topics of feed states are every pool's."""
         state = self.cameras.get(Stream.parse(stream).camera_id)
         return state is not None and state.ingest_pool == self.pool and self.has(stream)
+
+    def replaced(self) -> None:
+        self.was_replaced.set()
 
     async def hold(self, share: Share) -> None:
         """Hang up what is no longer ours, and return when those connections are closed."""

@@ -15,7 +15,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
-from aiokafka.errors import NoError, RebalanceInProgressError
+from aiokafka.errors import NoError, RebalanceInProgressError, UnknownMemberIdError
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 
 from feedgate_kit.bus.kafka_connection import bus_errors
@@ -191,12 +191,25 @@ class GroupMember:
         async def ask_and_note(request: Any) -> Any:
             asked_at_s = self._clock.monotonic_s()
             answer = await ask(request)
+            if isinstance(request, HeartbeatRequest) and answer.error_code == UnknownMemberIdError.errno:
+                await self._end_if_replaced()
             tells = isinstance(request, HeartbeatRequest | SyncGroupRequest)
             if tells and answer.error_code in _STILL_A_MEMBER:
                 self._counts_until_s = asked_at_s + self._settings.session_timeout_s
             return answer
 
         coordinator._send_req = ask_and_note  # noqa: SLF001 - see above
+
+    async def _end_if_replaced(self) -> None:
+        """Where the group knows this member no more though its time is not over, its name is another's.
+
+        Then this never returns: aiokafka would join again by that name, and push out who has it now.
+        """
+        if self._settings.member is None or self._clock.monotonic_s() >= self._counts_until_s:
+            return
+        self._counts_until_s = float("-inf")
+        self._tenure.holder.replaced()
+        await asyncio.Event().wait()
 
 
 def _by_topic(partitions: Collection[TopicPartition]) -> dict[str, list[int]]:

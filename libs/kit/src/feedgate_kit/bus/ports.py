@@ -91,6 +91,10 @@ class Holder(Protocol):
         """
         ...
 
+    def replaced(self) -> None:
+        """Another process has joined under this member's name: nothing is this one's any more, and it must end."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Tenure:
