@@ -99,8 +99,8 @@ class Deployment:
             environment: further variables per service.
             processes: how many of a service there are, where it is not one.
             replication_factor: of every topic.
-            certificates: a folder with `internal.pem`, which the internal ports show (its key stands before
-                it), and `ca.pem`, whom services and the test believe; None for plain http.
+            certificates: a folder with `internal.pem`, which the internal ports show, its key `internal.key`,
+                and `ca.pem`, whom services and the test believe; None for plain http.
             issuer: one that runs already; left out, the development issuer in this process.
             gids: of processes that the network is to know from others, the group id each runs under.
         """
@@ -472,7 +472,7 @@ class Deployment:
         return {
             "CA_FILE": str(self.certificates / "ca.pem"),
             "INTERNAL_CERTIFICATE_FILE": str(self.certificates / "internal.pem"),
-            "INTERNAL_KEY_FILE": str(self.certificates / "internal.pem"),
+            "INTERNAL_KEY_FILE": str(self.certificates / "internal.key"),
         }
 
     def _own_settings(self, name: str) -> dict[str, str]:

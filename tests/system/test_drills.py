@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import ssl
+import stat
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -51,7 +52,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
     require("kafka")
     cluster = KafkaCluster(tmp_path_factory.mktemp("cluster"))
     # One authority for Kafka and for the services' internal ports, as the stack of containers has it.
-    cluster.authority.issue("internal")
+    put_pair(cluster.authority.issue("internal"), cluster.folder)
     (cluster.folder / "admin").write_text(cluster.admin_password, encoding="ascii")
     try:
         cluster.start()
@@ -242,6 +243,12 @@ class Operations:
         """The section's next command; what it prints."""
         return await self.run(self.left.pop(0))
 
+    def names_in(self, said: list[str]) -> list[str]:
+        """The keys' names that `next` printed; the page's commands after it use them."""
+        names = [line.partition(": ")[2].partition(",")[0] for line in said]
+        self.environment |= dict(zip(("LAST_KEY", "NEW_KEY"), names, strict=True))
+        return names
+
     async def run(self, command: str) -> list[str]:
         process = await asyncio.create_subprocess_exec(
             *("bash", "-euc", command),
@@ -290,6 +297,15 @@ async def until_said(deployment: Deployment, name: str, *words: str) -> None:
     )
 
 
+def put_pair(issued: Path, folder: Path) -> str:
+    """A certificate and its key in the two files that services are told of; the certificate."""
+    key, begin, rest = issued.read_text(encoding="ascii").partition("-----BEGIN CERTIFICATE-----")
+    issued.unlink()
+    (folder / "internal.key").write_text(key, encoding="ascii")
+    (folder / "internal.pem").write_text(begin + rest, encoding="ascii")
+    return begin + rest
+
+
 def signer(ticket: dict[str, Any]) -> str:
     """The key that signed it."""
     return str(jwt.get_unverified_header(ticket["ticket"])["kid"])
@@ -298,14 +314,15 @@ def signer(ticket: dict[str, Any]) -> str:
 @pytest.mark.parametrize("operations", ["Ticket key"], indirect=True)
 async def test_ticket_key(audience: Audience, operations: Operations) -> None:
     deployment, people, kept = audience.deployment, audience.people, audience.kept
-    [in_use, believed] = await operations.do()
-    last, coming = in_use.removeprefix("in use: "), believed.removeprefix("believed: ")
+    last, coming = operations.names_in(await operations.do())
     for relay in RELAYS:
         await until_said(deployment, relay, "ticket keys changed", last, coming)
     for_later = [await deployment.take_ticket(people, kept.grant_id) for _ in range(3)]
     assert {signer(ticket) for ticket in for_later} == {last}
 
+    use = operations.left[0]
     assert await operations.do() == [f"in use: {coming}", f"believed: {last}"]
+    assert await operations.run(use) == [f"in use: {coming}", f"believed: {last}"], "done again, it stays"
     # Both access-policies sign with it at once, and both relays take it, as they take the last one's.
     tickets = [await deployment.take_ticket(people, kept.grant_id) for _ in range(4)]
     assert {signer(ticket) for ticket in tickets} == {coming}
@@ -337,8 +354,9 @@ async def test_source_key(
             ).split()
         )
 
-    await operations.do()
-    last, coming = read_private_keys((deployment.folder / "pool").read_text(encoding="ascii"))
+    pool_file = deployment.folder / "pool"
+    last, coming = operations.names_in(await operations.do())
+    assert list(read_private_keys(pool_file.read_text(encoding="ascii"))) == [last, coming]
     assert sealed_to() == {last}
     await audience.replace("ingest", "ingest-2")
     await audience.playing_again()
@@ -351,6 +369,8 @@ async def test_source_key(
     pools.write_text(yaml.safe_dump([{**pool, "key_id": key_id, "public_key": public_key}]), encoding="utf-8")
     audience.since_us = now_us()
     await audience.replace_publishers("registry")
+    for name in deployment.names("registry"):
+        await until_said(deployment, name, "sources are sealed to", coming)
     new = await share(people, audience.simulator)
     assert sealed_to() == {last, coming}
     await audience.opens(new)
@@ -360,7 +380,15 @@ async def test_source_key(
     assert int(done.removeprefix("sealed anew: ")) >= 3
     assert sealed_to() == {coming}
     await audience.went_on()
+    keep = operations.left[0]
+    await operations.do()
+    kept = deployment.folder / f"pool.{last}"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert await operations.do() == ["sealed anew: 0", in_use]
+    assert list(read_private_keys(pool_file.read_text(encoding="ascii"))) == [coming]
+    await operations.run(keep)
+    assert list(read_private_keys(kept.read_text(encoding="ascii"))) == [coming, last], "it stays as it was"
+    assert await operations.do() == ["sealed anew: 0"]
     await audience.replace("ingest", "ingest-2")
     await audience.playing_again()
     for shared in (idle, new):
@@ -386,10 +414,6 @@ async def test_certificates(
         """The certificate that a port shows to a new connection."""
         return await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port))
 
-    def certificate_of(file: Path) -> str:
-        text = file.read_text(encoding="ascii")
-        return text[text.index("-----BEGIN CERTIFICATE-----") :]
-
     next_folder = tmp_path / "next"
     next_folder.mkdir()
     coming = CertificateAuthority(next_folder, "next test authority")
@@ -401,22 +425,21 @@ async def test_certificates(
     new = tmp_path / "new"
     new.mkdir()
     operations.environment["NEW"] = str(new)
-    shutil.move(cluster.authority.issue("renewed"), new / "internal.pem")
-    wanted = certificate_of(new / "internal.pem")
+    wanted = put_pair(cluster.authority.issue("renewed"), new)
     replace_internal = operations.left[0]
     await operations.do()
     assert {await shown(port) for port in ports} == {wanted}
 
     await operations.do()  # both authorities are believed
-    shutil.move(coming.issue("internal"), new / "internal.pem")
-    wanted = certificate_of(new / "internal.pem")
+    wanted = put_pair(coming.issue("internal"), new)
     await operations.run(replace_internal)
     assert {await shown(port) for port in ports} == {wanted}
     before = await shown(kafka_port)
     shutil.move(coming.issue("node"), cluster.folder / "node.pem")
     assert await shown(kafka_port) == before, "Kafka keeps what it read"
     await operations.do()  # it reads it again
-    anew = certificate_of(cluster.folder / "node.pem")
+    node = (cluster.folder / "node.pem").read_text(encoding="ascii")
+    anew = node[node.index("-----BEGIN CERTIFICATE-----") :]
     await eventually(
         lambda: shown(kafka_port), lambda seen: seen == anew, TIMEOUT_S, "Kafka's new certificate"
     )
@@ -424,10 +447,10 @@ async def test_certificates(
 
     await operations.do()  # the last authority is believed no more
     # Everybody connects anew to everybody: relays for keys, ingest to registry and its camera, a service to Kafka.
-    await operations.run('feedgate rotate ticket-key next "$KEYS/ticket.pem"')
+    operations.names_in(await operations.run('feedgate rotate ticket-key next "$KEYS/ticket.pem"'))
     for relay in RELAYS:
         await until_said(deployment, relay, "ticket keys changed")
-    await operations.run('feedgate rotate ticket-key drop "$KEYS/ticket.pem"')
+    await operations.run('feedgate rotate ticket-key drop "$KEYS/ticket.pem" "$NEW_KEY"')
     await audience.replace("audit")
     await audience.opens(await share(people, audience.simulator))
     await audience.went_on()

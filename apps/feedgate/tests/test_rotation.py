@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from feedgate.authority import Authority
 from feedgate.cli import app
-from feedgate.rotation import Kind, RotationError, new_source_key, rotate
+from feedgate.rotation import Kind, RotationError, Step, new_source_key, rotate
 from feedgate.signing_key import new_signing_key
 from feedgate.stack_secrets import Plan, make_stack_secrets
 from feedgate_access_policy.ticket import TicketKeyFile
@@ -67,6 +67,11 @@ KINDS: dict[Kind, tuple[Callable[[Path], Path], Callable[[Path], list[Any]]]] = 
 }
 
 
+def names_of(said: list[str]) -> list[str]:
+    """The keys' names in what a step says."""
+    return [line.partition(": ")[2].partition(",")[0] for line in said]
+
+
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_key_is_believed_then_used_and_then_the_last_one_is_gone(kind: Kind, tmp_path: Path) -> None:
     make, ids = KINDS[kind]
@@ -75,29 +80,65 @@ def test_a_key_is_believed_then_used_and_then_the_last_one_is_gone(kind: Kind, t
     [last] = ids(file)
     said = rotate(kind, "next", file)
     assert [line.split(":")[0] for line in said] == ["in use", "believed"]
+    last_name, coming_name = names_of(said)
     _, coming = ids(file)
     assert ids(file) == [last, coming]
-    rotate(kind, "use", file)
+    rotate(kind, "use", file, coming_name)
     assert ids(file) == [coming, last]
-    rotate(kind, "use", file)
-    assert ids(file) == [last, coming], "done again, it goes back"
-    rotate(kind, "use", file)
-    rotate(kind, "drop", file)
+    rotate(kind, "drop", file, last_name)
     assert ids(file) == [coming]
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_step_done_twice_does_nothing_else_than_once(kind: Kind, tmp_path: Path) -> None:
+    make, ids = KINDS[kind]
+    file = make(tmp_path)
+    last_name, coming_name = names_of(rotate(kind, "next", file))
+    with pytest.raises(
+        RotationError, match=f"holds 2 keys \\(in use: {last_name}, believed: {coming_name}\\)"
+    ):
+        rotate(kind, "next", file)
+    last, coming = ids(file)
+    said = rotate(kind, "use", file, coming_name)
+    written = file.stat().st_mtime_ns
+    assert rotate(kind, "use", file, coming_name) == said
+    assert ids(file) == [coming, last]
+    assert file.stat().st_mtime_ns == written, "nothing is written anew"
+    rotate(kind, "drop", file, last_name)
+    with pytest.raises(RotationError, match=f"holds no key `{last_name}`, but in use: {coming_name}"):
+        rotate(kind, "drop", file, last_name)
+    rotate(kind, "use", file, coming_name)
+    assert ids(file) == [coming]
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_key_that_was_used_is_given_up_for_the_last_one(kind: Kind, tmp_path: Path) -> None:
+    make, ids = KINDS[kind]
+    file = make(tmp_path)
+    [last] = ids(file)
+    last_name, coming_name = names_of(rotate(kind, "next", file))
+    rotate(kind, "use", file, coming_name)
+    rotate(kind, "use", file, last_name)
+    rotate(kind, "drop", file, coming_name)
+    assert ids(file) == [last]
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_step_out_of_turn_is_refused(kind: Kind, tmp_path: Path) -> None:
     make, ids = KINDS[kind]
     file = make(tmp_path)
-    for step in ("use", "drop"):
-        with pytest.raises(RotationError, match="holds one key; allowed: two"):
-            rotate(kind, step, file)
-    rotate(kind, "next", file)
+    only, _ = names_of(rotate(kind, "next", file))
     before = ids(file)
-    with pytest.raises(RotationError, match="holds 2 keys; allowed: one"):
-        rotate(kind, "next", file)
+    with pytest.raises(RotationError, match="is the key in use; allowed: one that is only believed"):
+        rotate(kind, "drop", file, only)
+    for step in ("use", "drop"):
+        with pytest.raises(RotationError, match="holds no key `another`"):
+            rotate(kind, step, file, "another")
+        with pytest.raises(RotationError, match=f"`{step}` needs a key's name"):
+            rotate(kind, step, file)
+    with pytest.raises(RotationError, match="`next` takes no key's name"):
+        rotate(kind, "next", file, only)
     assert ids(file) == before
 
 
@@ -139,13 +180,13 @@ def test_a_file_keeps_its_permissions_whatever_the_umask(tmp_path: Path) -> None
 
 def test_an_authority_whose_keys_lie_otherwise_is_refused(tmp_path: Path) -> None:
     file = authority_file(tmp_path)
-    rotate("authority", "next", file)
+    _, coming_name = names_of(rotate("authority", "next", file))
     key = tmp_path / "ca.key"
     first, second = key.read_text(encoding="ascii").split("-----END PRIVATE KEY-----\n")[:2]
     end = "-----END PRIVATE KEY-----\n"
     key.write_text(second + end + first + end, encoding="ascii")
     with pytest.raises(RotationError, match="are not in one order"):
-        rotate("authority", "use", file)
+        rotate("authority", "use", file, coming_name)
 
 
 def test_the_command_says_what_holds_and_never_a_key(tmp_path: Path) -> None:
@@ -157,14 +198,29 @@ def test_the_command_says_what_holds_and_never_a_key(tmp_path: Path) -> None:
     assert [line.split(", ")[0] for line in lines] == [f"in use: {last}", f"believed: {coming}"]
     for secret in file.read_text(encoding="ascii").split():
         assert secret not in done.output
+    done = CliRunner().invoke(app, ["rotate", "source-key", "use", str(file), coming])
+    assert done.exit_code == 0, done.output
+    assert source_ids(file) == [coming, last]
+
+
+def test_a_name_that_begins_like_an_option_is_a_name(tmp_path: Path) -> None:
+    file = ticket_file(tmp_path)
+    rotate("ticket-key", "next", file)
+    done = CliRunner().invoke(app, ["rotate", "ticket-key", "use", str(file), "-pfUq6rZ"])  # 1 in 64 does
+    assert isinstance(done.exception, RotationError)
+    assert "holds no key `-pfUq6rZ`" in str(done.exception)
 
 
 def test_the_containers_get_what_each_step_needs(tmp_path: Path) -> None:
     originals = tmp_path / "originals"
     make_stack_secrets(tmp_path, PLAN)
 
-    def step(kind: Kind, name: str, file: str) -> list[str]:
-        rotate(kind, name, originals / file)  # type: ignore[arg-type]
+    keys: dict[Step, str] = {}  # that the steps after `next` name
+
+    def step(kind: Kind, name: Step, file: str) -> list[str]:
+        said = rotate(kind, name, originals / file, keys.pop(name, None))
+        if name == "next":
+            keys["drop"], keys["use"] = names_of(said)
         return make_stack_secrets(tmp_path, PLAN)
 
     pool = "ingest/feedgate_ingest_pool_private_key"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from pydantic import SecretStr, ValidationError
 from sqlalchemy import Connection, inspect, text
 
@@ -43,6 +44,14 @@ async def test_what_was_committed_reaches_the_topics_in_order_and_only_then_a_he
     assert records[-1].key == HEARTBEAT_KEY
     audited = [record.headers["ce_type"] for record in await stand.audit_topic()]
     assert audited == ["feedgate.audit.v1.AuditRecord"] * 4
+
+
+async def test_it_says_at_its_start_which_key_each_pools_sources_are_sealed_to(stand: Stand) -> None:
+    with structlog.testing.capture_logs() as logged:
+        async with stand.service.lifespan():
+            await stand.published()
+    [said] = [line["key_ids"] for line in logged if line["event"] == "sources are sealed to"]
+    assert said == {"site": "site-key-1", "depot": "depot-key-1"}
 
 
 async def test_readiness_says_what_it_waits_for(stand: Stand) -> None:

@@ -118,7 +118,7 @@ def restored(
         typer.echo("nothing to change")
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})  # a ticket key's name may begin with `-`
 def rotate(
     kind: Annotated[Rotated, typer.Argument(help="What the file holds.")],
     step: Annotated[RotationStep, typer.Argument(help="`next`, then `use`, then `drop`.")],
@@ -129,19 +129,28 @@ def rotate(
             help="The keys. Of an authority its certificates, `ca.pem`, with the keys in `ca.key` beside it.",
         ),
     ],
+    key: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="KEY",
+            help="The name of the key to `use` or to `drop`, as `next` printed it; left out for `next`.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Do one step of replacing a key: nobody ever meets one that they do not know yet.
 
-    `next` adds a key that is believed and not yet used, `use` puts it in use and leaves the last one believed
-    (done again, it goes back), `drop` forgets the last one. What has to happen between the steps, and how long
-    to wait, is in docs/guide/operations-drills.md.
+    `next` adds a key that is believed and not yet used, `use` puts KEY in use and leaves the last one believed,
+    `drop` forgets KEY, which must not be the one in use. A step that was done may be done again: `use` leaves
+    all as it is, `next` and `drop` are refused. What has to happen between the steps, and how long to wait, is
+    in docs/guide/operations-drills.md.
 
     Prints the keys' names, the one in use first, never the keys. Status 2 and one line where the step cannot
-    be done: then nothing was changed.
+    be done: then nothing was changed. Where KEY is not in the file, the line names those that are.
     """
     from feedgate.rotation import rotate as rotated
 
-    for line in rotated(kind, step, file):
+    for line in rotated(kind, step, file, key):
         typer.echo(line)
 
 

@@ -40,6 +40,7 @@ class _Kind:
     split: Callable[[str], list[str]]
     make: Callable[[], Sequence[str]]
     names: Callable[[Sequence[tuple[str, ...]]], list[str]]  # of each key; refuses what is none
+    more: Callable[[tuple[str, ...]], str] = lambda _: ""  # what is said of a key after its name
 
 
 def new_source_key() -> str:
@@ -47,17 +48,25 @@ def new_source_key() -> str:
     return private_key_text(X25519PrivateKey.generate())
 
 
-def rotate(kind: Kind, step: Step, file: Path) -> list[str]:
+def rotate(kind: Kind, step: Step, file: Path, name: str | None = None) -> list[str]:
     """Do one step; what holds then, a line per key, the one in use first.
 
     Args:
         kind: what the file holds.
-        step: `next` adds a key that is believed, `use` puts it in use, `drop` forgets the other one.
+        step: `next` adds a key that is believed, `use` puts one in use, `drop` forgets one that is not in use.
         file: the keys; of an authority its certificates, with the keys beside it in `<name>.key`.
+        name: of the key that is put in use or forgotten, as it is printed; None for `next`. So a step done
+            twice, by somebody who does not know whether it was done, does nothing else than once.
 
     Raises:
         RotationError: a file cannot be read, holds no such key, or is not where the step begins.
     """
+    if (name is None) != (step == "next"):
+        raise RotationError(
+            "`next` takes no key's name"
+            if step == "next"
+            else f"`{step}` needs a key's name, as `next` printed it"
+        )
     knows = _KINDS[kind]
     files = knows.files(file)
     try:
@@ -67,11 +76,15 @@ def rotate(kind: Kind, step: Step, file: Path) -> list[str]:
     keys = list(zip(*parts, strict=False))
     if not keys or len({len(each) for each in parts}) != 1:
         raise RotationError(f"`{file}` holds no {kind}, or not all of each")
-    _named(knows, keys, file)
-    after = _after(step, keys, knows.make, file)
-    names = _named(knows, after, file)
-    _replace(files, after)
-    return [f"{'believed' if number else 'in use'}: {name}" for number, name in enumerate(names)]
+    names = _named(knows, keys, file)
+    if name is None:
+        after = _with_next(keys, names, knows.make, file)
+    else:
+        after = _without(keys, names, name, file) if step == "drop" else _used_first(keys, names, name, file)
+    lines = _held(_named(knows, after, file))
+    if after != keys:
+        _replace(files, after)
+    return [line + knows.more(key) for line, key in zip(lines, after, strict=True)]
 
 
 def _replace(files: Sequence[Path], keys: Sequence[tuple[str, ...]]) -> None:
@@ -97,18 +110,41 @@ def _stage(file: Path, text: str) -> Path:
     return staged(file, text, status.st_mode & PERMISSIONS, (status.st_uid, status.st_gid))
 
 
-def _after(
-    step: Step, keys: list[tuple[str, ...]], make: Callable[[], Sequence[str]], file: Path
+def _with_next(
+    keys: Sequence[tuple[str, ...]], names: list[str], make: Callable[[], Sequence[str]], file: Path
 ) -> list[tuple[str, ...]]:
-    if step == "next":
-        if len(keys) > 1:
-            raise RotationError(
-                f"`{file}` holds {len(keys)} keys; allowed: one. `use` and `drop` end the rotation under way"
-            )
-        return [*keys, tuple(make())]
-    if len(keys) == 1:
-        raise RotationError(f"`{file}` holds one key; allowed: two. `next` begins a rotation")
-    return [keys[-1], *keys[:-1]] if step == "use" else keys[:1]
+    if len(keys) > 1:
+        raise RotationError(
+            f"`{file}` holds {len(keys)} keys ({', '.join(_held(names))}); allowed: one."
+            " `use` and `drop` end the rotation under way"
+        )
+    return [*keys, tuple(make())]
+
+
+def _used_first(
+    keys: Sequence[tuple[str, ...]], names: list[str], name: str, file: Path
+) -> list[tuple[str, ...]]:
+    place = _place_of(name, names, file)
+    return [keys[place], *keys[:place], *keys[place + 1 :]]
+
+
+def _without(
+    keys: Sequence[tuple[str, ...]], names: list[str], name: str, file: Path
+) -> list[tuple[str, ...]]:
+    place = _place_of(name, names, file)
+    if place == 0:
+        raise RotationError(f"`{name}` is the key in use; allowed: one that is only believed")
+    return [*keys[:place], *keys[place + 1 :]]
+
+
+def _place_of(name: str, names: list[str], file: Path) -> int:
+    if name not in names:
+        raise RotationError(f"`{file}` holds no key `{name}`, but {', '.join(_held(names))}")
+    return names.index(name)
+
+
+def _held(names: Sequence[str]) -> list[str]:
+    return [f"{'believed' if number else 'in use'}: {name}" for number, name in enumerate(names)]
 
 
 def _named(knows: _Kind, keys: Sequence[tuple[str, ...]], file: Path) -> list[str]:
@@ -133,11 +169,13 @@ def _lines(text: str) -> list[str]:
 
 
 def _source_names(keys: Sequence[tuple[str, ...]]) -> list[str]:
-    """With the public half, which belongs into registry's pools file."""
-    return [
-        f"{key_id}, public_key {public_key_text(key.public_key())}"
-        for key_id, key in read_private_keys("".join(key for (key,) in keys)).items()
-    ]
+    return list(read_private_keys("".join(key for (key,) in keys)))
+
+
+def _public_half(parts: tuple[str, ...]) -> str:
+    """What belongs into registry's pools file beside the name."""
+    [key] = read_private_keys("".join(parts)).values()
+    return f", public_key {public_key_text(key.public_key())}"
 
 
 def _authority_files(file: Path) -> Sequence[Path]:
@@ -163,6 +201,6 @@ def _authority_names(pairs: Sequence[tuple[str, ...]]) -> list[str]:
 
 _KINDS: Final[Mapping[Kind, _Kind]] = {
     "ticket-key": _Kind(_alone, pem_blocks, lambda: (new_signing_key(),), _ticket_names),
-    "source-key": _Kind(_alone, _lines, lambda: (f"{new_source_key()}\n",), _source_names),
+    "source-key": _Kind(_alone, _lines, lambda: (f"{new_source_key()}\n",), _source_names, _public_half),
     "authority": _Kind(_authority_files, pem_blocks, _new_authority, _authority_names),
 }

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
+import structlog
 from prometheus_client import CollectorRegistry
 
 from feedgate_kit.database_watch import DatabaseWatch
@@ -32,6 +33,8 @@ from feedgate_registry.tables import OUTBOX
 NAME = "registry"
 PACKAGE = "feedgate_registry"
 DATABASE_WATCH_S = 2.0
+
+logger = structlog.get_logger(__name__)
 
 
 def create_app(settings: RegistrySettings, ports: RegistryPorts) -> Service:
@@ -75,6 +78,10 @@ def create_app(settings: RegistrySettings, ports: RegistryPorts) -> Service:
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await watch.refuse_newer()
+        # While a source key is replaced, operations look here whether this registry has the new one.
+        logger.info(
+            "sources are sealed to", key_ids={pool.name: pool.key_id for pool in ports.pools.values()}
+        )
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "publisher": publisher.run,
             "feed follower": lambda: feeds.follow(ports.bus.state_log(FEED_STATE)),
