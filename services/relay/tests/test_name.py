@@ -90,3 +90,21 @@ async def test_it_is_said_on_the_bus() -> None:
         with pytest.raises(NameTakenError):
             await names[2].until_taken()
         assert [await is_taken(name) for name in names] == [False, False, True]
+
+
+async def test_a_relay_that_hears_another_before_itself_says_its_name_all_the_same() -> None:
+    clock = SteppedClock()
+    bus = EmbeddedBus(None, clock)
+    await bus.start()
+    names = [Name("relay-1"), Name("relay-1")]
+    async with AsyncExitStack() as running, asyncio.timeout(10):
+        running.push_async_callback(bus.close)
+        first, second = (Redemptions(bus, clock, name) for name in names)
+        await running.enter_async_context(background({"listen": second.listen}, clock))
+        await running.enter_async_context(background({"listen": first.listen, "say": first.make_heard}, clock))
+        while second.heard_since_us is None:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.001)
+        await running.enter_async_context(background({"say": second.make_heard}, clock))
+        with pytest.raises(NameTakenError):
+            await names[1].until_taken()
+        assert not await is_taken(names[0])

@@ -35,7 +35,8 @@ class Name:
     def __init__(self, relay_id: str) -> None:
         self.relay_id = relay_id
         self.process = new_id()
-        self._is_said = False
+        self.is_said = False
+        """It has heard its own claim: whoever has the name answered after that, so it has heard the answer too."""
         self._taken: asyncio.Event = asyncio.Event()
 
     def claim(self, now_us: int, answers: str = "") -> Claim:
@@ -51,10 +52,10 @@ class Name:
         if claim.relay_id != self.relay_id:
             return None
         if claim.process == self.process:
-            self._is_said = True
+            self.is_said |= not claim.answers
         elif claim.answers == self.process:
             self._taken.set()
-        elif not claim.answers and self._is_said:
+        elif not claim.answers and self.is_said:
             if now_us - claim.at_us < ANSWERED_WITHIN_US:
                 return self.claim(now_us, answers=claim.process)
             # It had no answer in time, and took this one for dead.

@@ -122,12 +122,13 @@ class Redemptions:
         while True:
             try:
                 now_us = self._clock.now_us()
-                await self._say(
-                    self._name.claim(now_us) if self._is_deaf.is_set() else self._name.mark(now_us)
-                )
+                is_new = self._is_deaf.is_set() or not self._name.is_said
+                await self._say(self._name.claim(now_us) if is_new else self._name.mark(now_us))
             except BusError as error:
                 logger.warning("this relay may not hear of tickets", cause=str(error))
             await asyncio.sleep(MARKED_EVERY_S)
+            if not self._name.is_said:
+                continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(REPEATED_EVERY_S):
                     await self._is_deaf.wait()
