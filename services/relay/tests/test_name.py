@@ -101,7 +101,9 @@ async def test_a_relay_that_hears_another_before_itself_says_its_name_all_the_sa
         running.push_async_callback(bus.close)
         first, second = (Redemptions(bus, clock, name) for name in names)
         await running.enter_async_context(background({"listen": second.listen}, clock))
-        await running.enter_async_context(background({"listen": first.listen, "say": first.make_heard}, clock))
+        await running.enter_async_context(
+            background({"listen": first.listen, "say": first.make_heard}, clock)
+        )
         while second.heard_since_us is None:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.001)
         await running.enter_async_context(background({"say": second.make_heard}, clock))
