@@ -28,6 +28,10 @@ SPARE: Final = 1
 """A worker or relay more than needed, for the one that fails or is replaced."""
 MOST_VIEWS: Final = 1_000
 """Of one relay, as its setting `maximum_views` has it unless told."""
+VIEW_RECORDS: Final = 2
+"""Of each view: its beginning and its end."""
+TICKET_RECORDS: Final = 2
+"""Of each viewer's ticket after the first: that it was given, and the decision."""
 SECONDS_A_DAY: Final = 86_400
 GIB: Final = 2**30
 MIB: Final = 2**20
@@ -252,9 +256,11 @@ def audit_retained_days() -> float:
 
 
 def audit_records_a_day(constants: Mapping[str, float], assumed: Assumed) -> float:
-    """Those of the day's grants, and one every `USAGE_EVERY_S` of each view, of which there are the mean of a day."""
+    """Those of the day's grants, of their views, and one every `USAGE_EVERY_S` of each view, the mean of a day open."""
     views = assumed.viewers * assumed.mean_of_peak
-    return assumed.grants_a_day * constants["audit_records"] + SECONDS_A_DAY * views / USAGE_EVERY_S
+    of_views = assumed.viewers_per_camera * VIEW_RECORDS + (assumed.viewers_per_camera - 1) * TICKET_RECORDS
+    of_a_grant = constants["audit_records"] + of_views
+    return assumed.grants_a_day * of_a_grant + SECONDS_A_DAY * views / USAGE_EVERY_S
 
 
 def own_cameras(watched: int, views: int) -> int:

@@ -159,7 +159,8 @@ def test_each_relay_that_shows_a_camera_writes_its_own_frame_events() -> None:
 def test_audit_records_lie_in_their_topics_for_two_weeks_and_a_day() -> None:
     constants = SIMPLE | {"audit_records": 10.0, "audit_topic_record": 2.0**30, "audit_row": 2.0**30}
     need = needs(constants, Assumed(800, viewers_per_camera=2))
-    a_day = 8 * 0.25 * 24 * 10 + 16 * 0.25 * 8_640  # 48 grants, and a record every 10 s of four views
+    # 48 grants with two views each, and a record every 10 s of four views
+    a_day = 48 * (10 + 2 * 2 + 2) + 16 * 0.25 * 8_640
     assert need.audit_topics_gib == pytest.approx(a_day * (15 + 10 / 86_400))
     assert need.audit_gib == pytest.approx(a_day * 365)
 

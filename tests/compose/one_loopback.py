@@ -7,34 +7,42 @@ What is, and why:
 - each name of a network gets a loopback address of its own, in the hosts file that all share, so that
   services listen where they do otherwise, at the same ports;
 - `build` goes, and images from registries become stand-ins;
-- what no Debian package holds is left out.
+- what no Debian package holds is left out;
+- Alertmanager listens at a port that Kafka's listener for agencies has not taken for all addresses.
 """
 
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Final
 
-LEFT_OUT: Final = frozenset({"prometheus", "alertmanager", "grafana"})
-"""Grafana is in no package, and what watches is tried by tests of its own."""
+LEFT_OUT: Final = frozenset({"grafana"})
+"""In no package; its dashboards are tried by tests of their own."""
 
 STAND_INS: Final = {
     "nginx": "feedgate-test/nginx",
     "apache/kafka": "feedgate-test/kafka",
     "postgres": "feedgate-test/postgres",
     "quay.io/keycloak/keycloak": "feedgate-test/keycloak",
+    "prom/prometheus": "feedgate-test/prometheus",
+    "prom/alertmanager": "feedgate-test/alertmanager",
 }
+ALERTMANAGER_PORT: Final = 9193
+PROMETHEUS_FILE: Final = "/etc/feedgate/prometheus.yml"
 NET: Final = "net"
 HOST: Final = "feedgate.localhost"
 Compose = dict[str, Any]
 
 
-def one_loopback(compose: Mapping[str, Any], *, base: str, addresses_file: str) -> Compose:
+def one_loopback(
+    compose: Mapping[str, Any], *, base: str, addresses_file: str, prometheus_file: str
+) -> Compose:
     """The same stack on one loopback.
 
     Args:
         compose: what docker-compose.yml holds.
         base: image of the container that holds the network.
         addresses_file: stands in for the gateway's `addresses.conf`.
+        prometheus_file: for Prometheus's, from `at_its_port`.
     """
     stack = deepcopy(dict(compose))
     services: dict[str, Any] = {
@@ -51,6 +59,7 @@ def one_loopback(compose: Mapping[str, Any], *, base: str, addresses_file: str) 
         if isinstance(depends := service.get("depends_on"), dict):
             service["depends_on"] = {name: how for name, how in depends.items() if name not in LEFT_OUT}
     services["gateway"]["volumes"].append(f"{addresses_file}:/etc/feedgate/addresses.conf:ro")
+    _move_alertmanager(services, prometheus_file)
     services[NET] = {
         "image": base,
         "entrypoint": ["sleep", "infinity"],
@@ -62,6 +71,20 @@ def one_loopback(compose: Mapping[str, Any], *, base: str, addresses_file: str) 
     stack["services"] = services
     del stack["networks"]
     return stack
+
+
+def at_its_port(prometheus_file: str) -> str:
+    """What a Prometheus file says, with Alertmanager where it listens here."""
+    return prometheus_file.replace("alertmanager:9093", f"alertmanager:{ALERTMANAGER_PORT}")
+
+
+def _move_alertmanager(services: dict[str, Any], prometheus_file: str) -> None:
+    watching, telling = services["prometheus"], services["alertmanager"]
+    telling["command"].append(f"--web.listen-address=:{ALERTMANAGER_PORT}")
+    check = telling["healthcheck"]["test"]
+    check[-1] = check[-1].replace(":9093", f":{ALERTMANAGER_PORT}")
+    kept = [volume for volume in watching["volumes"] if f":{PROMETHEUS_FILE}:" not in volume]
+    watching["volumes"] = [*kept, f"{prometheus_file}:{PROMETHEUS_FILE}:ro"]
 
 
 def addresses_of(services: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import yaml
 
 from tests.compose.engine import BASE, JAVA, Engine, EngineError
-from tests.compose.one_loopback import LEFT_OUT, NET, addresses_of, one_loopback
+from tests.compose.one_loopback import LEFT_OUT, NET, addresses_of, at_its_port, one_loopback
 from tests.servers.gateway import gateway_addresses
 from tests.servers.machine import KAFKA_JARS, REPOSITORY, keycloak_distribution
 
@@ -46,7 +46,14 @@ class Stack:
             ),
             encoding="utf-8",
         )
-        stack = one_loopback(compose, base=BASE, addresses_file=str(folder / "addresses.conf"))
+        watching = (REPOSITORY / "deploy/compose/prometheus.yml").read_text(encoding="utf-8")
+        (folder / "prometheus.yml").write_text(at_its_port(watching), encoding="utf-8")
+        stack = one_loopback(
+            compose,
+            base=BASE,
+            addresses_file=str(folder / "addresses.conf"),
+            prometheus_file=str(folder / "prometheus.yml"),
+        )
         self.file = folder / "docker-compose.yml"
         self.file.write_text(yaml.safe_dump(stack, sort_keys=False), encoding="utf-8")
         self.environment = {
@@ -69,7 +76,8 @@ class Stack:
                 VERSION=VERSION,
             )
         self._build_stand_in("nginx", BASE=BASE)
-        self._build_stand_in("postgres", BASE=BASE)
+        for name in ("postgres", "prometheus", "alertmanager"):
+            self._build_stand_in(name, BASE=BASE)
         self._build_stand_in("java", BASE=BASE)
         self._build_stand_in("kafka", KAFKA_JARS.parent, JAVA=JAVA)
         keycloak = keycloak_distribution()
@@ -81,7 +89,8 @@ class Stack:
         self.up_at_s = time.time()
         self.compose("--profile", "demo", "up", "--detach", "--no-build")
         self.until_healthy(
-            "gateway", "registry", "access-policy", "audit", "ingest-1", *self.relays, "camera"
+            *("gateway", "registry", "access-policy", "audit", "ingest-1", *self.relays, "camera"),
+            *("prometheus", "alertmanager"),
         )
 
     def down(self) -> None:

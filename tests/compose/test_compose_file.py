@@ -172,7 +172,9 @@ def test_each_internal_port_is_watched() -> None:
 
 
 def test_on_one_loopback_nothing_but_the_network_changes() -> None:
-    stack = one_loopback(COMPOSE, base="base", addresses_file="/addresses.conf")["services"]
+    stack = one_loopback(
+        COMPOSE, base="base", addresses_file="/addresses.conf", prometheus_file="/prometheus.yml"
+    )["services"]
     for name, service in stack.items():
         if name == "net":
             continue
@@ -188,9 +190,8 @@ def test_on_one_loopback_nothing_but_the_network_changes() -> None:
             "tmpfs",
         ):
             assert service.get(key) == SERVICES[name].get(key), (name, key)
-    assert {stack[name]["image"] for name in ("kafka", "postgres", "keycloak", "gateway")} == set(
-        STAND_INS.values()
-    )
+    of_registries = ("kafka", "postgres", "keycloak", "gateway", "prometheus", "alertmanager")
+    assert {stack[name]["image"] for name in of_registries} == set(STAND_INS.values())
     text = (REPOSITORY / "deploy/gateway/addresses.conf").read_text(encoding="utf-8")
     at = {name: f"{address}:8080" for name, address in addresses_of(SERVICES).items()}
     addresses = gateway_addresses(text, at, ["relay-1.public", "relay-2.public"])

@@ -8,10 +8,12 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.compose.engine import BASE, Engine
+from tests.compose.one_loopback import ALERTMANAGER_PORT
 from tests.compose.stack import CAMERA, IMAGES, ORIGIN, VERSION, Stack
 from tests.servers.needs import require
 
@@ -22,6 +24,7 @@ SERVICES = ("registry", "access-policy", "audit", "ingest-1", "ingest-2", "relay
 WATCHER = Path(__file__).parent / "on_the_way.py"
 PROBE = Path(__file__).parent / "door.py"
 VIEWER = Path(__file__).parent / "last_words.py"
+WATCHED = Path(__file__).parent / "watched.py"
 
 
 @pytest.fixture(scope="session")
@@ -147,6 +150,20 @@ def test_a_service_ends_by_itself_in_time(stack: Stack, service: str) -> None:
     stack.start(service)
     assert state["ExitCode"] == 0, stack.logs(service)[-2000:]
     assert took_s < 10
+
+
+def test_what_watches_the_stack_sees_each_service_and_tells_of_one_that_is_gone(stack: Stack) -> None:
+    def watched(*asked: str) -> Any:
+        mounts = [f"{WATCHED.parent}:/tests:ro"]
+        return json.loads(stack.inside("python", "/tests/watched.py", *asked, mounts=mounts))
+
+    assert len(watched("up", "http://prometheus:9090")) == len(SERVICES)
+    stack.stop("ingest-2")
+    try:
+        told = watched("alert", f"http://alertmanager:{ALERTMANAGER_PORT}", "ServiceDown")
+    finally:
+        stack.start("ingest-2")
+    assert told["instance"] == "ingest-2.inside:8081"
 
 
 @pytest.mark.parametrize("service", SERVICES)

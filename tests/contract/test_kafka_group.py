@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from itertools import count
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from itertools import count, cycle
 
 import pytest
 
 from feedgate_kit.bus.kafka import KafkaBus, KafkaSettings
 from feedgate_kit.bus.ports import ClosedError, EventConsumer, Share, Tenure
+from feedgate_kit.bus.record import Record
 from feedgate_kit.clock import SystemClock
+from feedgate_kit.errors import BusError
 from feedgate_kit.topics import DEMAND_EVENTS, apply_topics, load_topics
 from tests.contract.reading import PATIENCE_S
 from tests.servers.kafka import KafkaBroker
@@ -19,6 +21,8 @@ pytestmark = pytest.mark.needs("kafka")
 KEYS = [f"camera-{each}" for each in range(60)]
 GROUPS = (f"ingest-{each}" for each in count(1))
 CLOCK = SystemClock()
+BEATS_S = 2.0
+"""Some heartbeats of every member."""
 
 
 class Member:
@@ -60,6 +64,8 @@ class Member:
         with suppress(ClosedError):
             while True:
                 await consumer.read()
+                with suppress(BusError):
+                    await consumer.commit()
 
 
 async def until_divided(members: Iterable[Member]) -> None:
@@ -173,18 +179,42 @@ async def test_a_restart_in_time_divides_nothing_anew(group: Group) -> None:
     assert len(first.generations) == told, "the other was not even told"
 
 
-async def test_of_two_by_one_name_the_later_goes_on_and_the_earlier_is_told(group: Group) -> None:
+@pytest.mark.parametrize("busy", [False, True], ids=["nothing to read", "much to read"])
+async def test_of_two_by_one_name_the_later_goes_on_and_the_earlier_is_told(group: Group, busy: bool) -> None:
     earlier, other = await group.join("first"), await group.join("second")
     await until_divided([earlier, other])
-    later = await group.join("first")
-    async with asyncio.timeout(PATIENCE_S):
-        await earlier.was_replaced.wait()
-    assert earlier.has == set()
-    await group.end(earlier)
-    earlier.holds.clear()
-    await until_divided([later, other])
+    async with demand(other.bus) if busy else nullcontext():
+        later = await group.join("first")
+        async with asyncio.timeout(PATIENCE_S):
+            await earlier.was_replaced.wait()
+        assert earlier.has == set()
+        # Its process takes some time to end: it pushes nobody out meanwhile.
+        had = len(later.generations)
+        await asyncio.wait([asyncio.create_task(later.was_replaced.wait())], timeout=BEATS_S)
+        assert not later.was_replaced.is_set()
+        assert len(later.generations) <= had + 1
+        await group.end(earlier)
+        earlier.holds.clear()
+        await until_divided([later, other])
     assert not later.was_replaced.is_set()
     assert not other.was_replaced.is_set()
+
+
+@asynccontextmanager
+async def demand(bus: KafkaBus) -> AsyncIterator[None]:
+    """Records of every key, one after the other, so that members read and commit all the time."""
+
+    async def append() -> None:
+        for key in cycle(KEYS):
+            await bus.event_log(DEMAND_EVENTS).append(Record(key, b""))
+
+    appending = asyncio.create_task(append())
+    try:
+        yield
+    finally:
+        appending.cancel()
+        with suppress(asyncio.CancelledError):
+            await appending
 
 
 async def test_what_a_dead_member_had_goes_to_the_others(group: Group) -> None:

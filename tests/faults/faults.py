@@ -176,6 +176,11 @@ class Fault:
         """Whether all has to be dark while it lasts."""
         return self.target in HOW[self.how].blinds
 
+    @property
+    def breaks_connections(self) -> bool:
+        """Whether viewers lose theirs by the fault itself."""
+        return self.target == "relay" and self.how in {"SIGKILL", "SIGSTOP 15 s", "network cut", "half-open"}
+
     def strike(self, world: World) -> AbstractAsyncContextManager[None]:
         return HOW[self.how].strike(world, world.targets[self.target])
 

@@ -56,8 +56,8 @@ class Verdict:
     withdrawals_lost: list[str] = field(default_factory=list)
     audit_lost: list[str] = field(default_factory=list)
     notices_missing: list[str] = field(default_factory=list)
-    is_stop_bounded: bool = True
-    """Owners could sign in, so that a call to stop has to be taken in time."""
+    bounded_stop_s: float | None = None
+    """The same without calls that were refused because their owners could not sign in."""
     cut_off: int = 0
     """Views without an end in the audit log because the relay that had them died: documented, and counted apart."""
 
@@ -82,7 +82,7 @@ class Verdict:
     @property
     def slowest_dark_s(self) -> float:
         """Of what has to come within the bound."""
-        return max(self.dark_within_s or 0.0, (self.stop_within_s or 0.0) if self.is_stop_bounded else 0.0)
+        return max(self.dark_within_s or 0.0, self.bounded_stop_s or 0.0)
 
 
 def judge(recording: Recording) -> Verdict:
@@ -94,14 +94,14 @@ def judge(recording: Recording) -> Verdict:
         dark_within_s=dark_s if recording.rights_unknown else None,
         dark_after_s=None if recording.rights_unknown else dark_s,
         stops=sum(stop.answered_s is not None for stop in _of_this_window(recording)),
-        stop_within_s=_stop_within(recording),
+        stop_within_s=_stop_within(recording, with_refused=True),
+        bounded_stop_s=_stop_within(recording, with_refused=not recording.issuer_struck),
         back_in_s=back_in_s,
         blind=blind,
         outside=[found for view in recording.views for found in _outside(recording, view)],
         withdrawals_lost=list(_withdrawals_lost(recording)),
         audit_lost=audit_lost,
         notices_missing=[found for view in recording.views for found in _notices_missing(recording, view)],
-        is_stop_bounded=not recording.issuer_struck,
         cut_off=cut_off,
     )
 
@@ -137,7 +137,7 @@ def _first_told(view: ViewRecord, from_s: float, until_s: float) -> Told | None:
     )
 
 
-def _stop_within(recording: Recording) -> float | None:
+def _stop_within(recording: Recording, *, with_refused: bool) -> float | None:
     """The slowest stop: an accepted call counts to the last picture there ever was of that grant.
 
     One that failed at first also counts from its first attempt to when pictures first stopped.
@@ -147,7 +147,7 @@ def _stop_within(recording: Recording) -> float | None:
         views = [view for view in recording.views if view.grant_id == stop.grant_id]
         if stop.answered_s is not None:
             within += [_last(view) - stop.sent_s for view in views if view.pictures_s]
-        if stop.answered_s is None or stop.wished_s != stop.sent_s:
+        if with_refused and (stop.answered_s is None or stop.wished_s != stop.sent_s):
             within += [_first_dark(view, stop.wished_s) - stop.wished_s for view in views if view.pictures_s]
     return max(within) if _of_this_window(recording) else None
 

@@ -43,6 +43,8 @@ def test_what_was_taken_back_from_a_socket_at_a_stop_is_counted() -> None:
     stopped.cut_off = True
     accounts.add(stopped, sent=10, relay_struck=True)
     assert (accounts.cut_off, accounts.unexplained) == (2, [])
+    accounts.add(stopped, sent=20, relay_struck=False)
+    assert accounts.unexplained == ["view view-1: 20 pictures sent, 8 received"]
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ class Trials:
             window=window,
             rights_unknown=fault.rights_unknown,
             issuer_struck=fault.target == "issuer",
-            relay_struck=fault.target == "relay" and fault.how != "half-open to Kafka",
+            relay_struck=fault.breaks_connections,
             relay_died=(fault.target, fault.how) == ("relay", "SIGKILL"),
             shares=world.owners.shares,
             stops=world.owners.stops,

@@ -121,7 +121,9 @@ class View:
             connection.close()
         if self._connections:
             self.record.close_reason = self.record.close_reason or self._connections[0].close_reason
-            self.record.cut_off = not all(connection.close_reason for connection in self._connections)
+            self.record.cut_off = not self.record.left and any(
+                not media.close_reason for media in self._connections[1:]
+            )
 
     async def _connect(
         self, door: Door, request: bytes, keep: int, take: Callable[[Frame, int], None]

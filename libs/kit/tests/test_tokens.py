@@ -94,6 +94,16 @@ async def test_a_token_that_lasts_is_used_while_its_issuer_does_not_answer(
         await source()
 
 
+async def test_a_client_that_its_issuer_refuses_goes_on_with_no_token(
+    source: ClientCredentials, endpoint: Endpoint, clock: SteppedClock
+) -> None:
+    assert await source() == "token-1"
+    clock.advance(50)
+    endpoint.answer = httpx.Response(401, json={"error": "invalid_client"})
+    with pytest.raises(TokenUnavailableError):
+        await source()
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -54,6 +54,20 @@ async def test_who_said_it_first_stays() -> None:
     assert [await is_taken(name) for name in (first, second)] == [False, True]
 
 
+async def test_of_two_that_answer_each_other_one_stays() -> None:
+    first, second = Name("relay-1"), Name("relay-1")
+    for said in (
+        first.claim(NOW_US),
+        second.claim(NOW_US),
+        first.claim(NOW_US),
+    ):  # repeated before it was heard
+        answers = [answer for name in (first, second) if (answer := name.hear(said, NOW_US)) is not None]
+        for answer in answers:
+            for name in (first, second):
+                name.hear(answer, NOW_US)
+    assert sorted([await is_taken(name) for name in (first, second)]) == [False, True]
+
+
 async def test_another_name_is_nobodys_business() -> None:
     first, second = Name("relay-1"), Name("relay-2")
     meet(first, second)

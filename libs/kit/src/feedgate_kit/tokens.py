@@ -20,15 +20,21 @@ TokenSource = Callable[[], Awaitable[str]]
 """Gives an access token that is valid now; may be asked for every request."""
 
 RENEW_BEFORE_S: Final = 10.0
-ASK_AGAIN_S: Final = 2.0
-"""After an issuer did not answer, while the token there is lasts this much longer."""
 """How long before its end a kept token is replaced: a request's journey and two clocks' difference."""
+AHEAD_WITHIN_S: Final = 1.0
+"""An issuer that is asked for the next token while the one there is lasts has this long to answer."""
+ASK_AGAIN_S: Final = 2.0
+"""Then it is left alone for so long, if the token lasts until after that."""
 
 
 class TokenUnavailableError(FeedgateError):
     """The issuer gave no token. The message never holds a secret."""
 
     retriable = True
+
+
+class _SilentIssuerError(TokenUnavailableError):
+    """It could not be reached, or could not answer; it refused nothing."""
 
 
 class TokenEndpoint:
@@ -78,25 +84,25 @@ class TokenEndpoint:
             return self._token
 
     async def _renew(self, asked_at_s: float) -> None:
+        lasts = asked_at_s + AHEAD_WITHIN_S + ASK_AGAIN_S < self._ends_at_s
         try:
-            self._token, lifetime_s = await self._ask()
-        except TokenUnavailableError:
-            self._renew_at_s = self._clock.monotonic_s() + ASK_AGAIN_S
-            if self._renew_at_s >= self._ends_at_s:
-                self._renew_at_s = float("-inf")
+            self._token, lifetime_s = await self._ask(AHEAD_WITHIN_S if lasts else self._timeout_s)
+        except _SilentIssuerError:
+            if not lasts:
                 raise
-            return  # the one there is still counts
+            self._renew_at_s = self._clock.monotonic_s() + ASK_AGAIN_S
+            return
         self._ends_at_s = asked_at_s + lifetime_s
         # A token shorter than the margin is used once and asked for again.
         self._renew_at_s = asked_at_s + max(0.0, lifetime_s - RENEW_BEFORE_S)
 
-    async def _ask(self) -> tuple[str, float]:
+    async def _ask(self, within_s: float) -> tuple[str, float]:
         through_proxy = not is_loopback(httpx.URL(self._token_url).host)
         try:
             async with httpx.AsyncClient(
                 verify=self._trust,
                 transport=self._transport,
-                timeout=self._timeout_s,
+                timeout=within_s,
                 trust_env=through_proxy,
             ) as client:
                 response = await client.post(
@@ -104,12 +110,12 @@ class TokenEndpoint:
                 )
             answer = response.json()
         except (httpx.HTTPError, ValueError, RecursionError) as error:
-            raise TokenUnavailableError(
+            raise _SilentIssuerError(
                 f"`{self._token_url}` gave no usable answer ({type(error).__name__})"
             ) from None
         if response.status_code != httpx.codes.OK or not isinstance(answer, dict):
             fault = answer.get("error") if isinstance(answer, dict) else None
-            raise TokenUnavailableError(
+            raise (_SilentIssuerError if response.is_server_error else TokenUnavailableError)(
                 f"`{self._token_url}` answered {response.status_code}"
                 + (f" `{fault[:64]}`" if isinstance(fault, str) else "")
             )

@@ -40,7 +40,7 @@ class Reviewed:
 
     changed: Sequence[Grant] = ()
     is_early: bool = False
-    """A grant is newer than what was read of the cameras; ask again once more of it was."""
+    """A grant is newer than what was read of the cameras, or that is not fresh; ask again once more of it was."""
 
 
 class GrantDesk:
@@ -176,6 +176,8 @@ class GrantDesk:
         """
         if self.point.cameras.get(camera_id) is None:
             return Reviewed()
+        if not self.point.cameras.is_fresh():
+            return Reviewed(is_early=True)
         is_early = False
         changed: list[Grant] = []
         answers: list[Answer] = []

@@ -107,6 +107,8 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
         await follow_state(camera_states, copy, on_change)
 
     async def follow_demand() -> None:
+        if worker.was_replaced.is_set():
+            return  # the name is another's; this process is about to end
         await handle_events(
             demands,
             f"ingest-{settings.pool}",
@@ -149,10 +151,6 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
                 yield
             await _send_last_words(board)
 
-    async def until_replaced() -> None:
-        await worker.was_replaced.wait()
-        raise WorkerIdTakenError(settings.setting_name("worker_id"), settings.worker_id)
-
     verifier = TokenVerifier([], clock)  # nobody logs in here
     return Service(
         name=NAME,
@@ -161,7 +159,7 @@ def create_app(settings: IngestSettings, ports: IngestPorts) -> Service:
         registry=registry,
         lifespan=lifespan,
         readiness=Readiness({"the owners' will, fresh": lambda: worker.cameras.is_fresh(skew_us=skew_us)}),
-        until_unfit=until_replaced,
+        until_unfit=partial(_until_replaced, worker, settings),
     )
 
 
@@ -225,3 +223,8 @@ def _age_s(cameras: StateCopy[CameraState]) -> float:
 
 def _offset_s(cameras: StateCopy[CameraState]) -> float:
     return math.nan if cameras.offset_us is None else cameras.offset_us / MICROSECONDS
+
+
+async def _until_replaced(worker: Worker, settings: IngestSettings) -> None:
+    await worker.was_replaced.wait()
+    raise WorkerIdTakenError(settings.setting_name("worker_id"), settings.worker_id)

@@ -37,6 +37,7 @@ class Name:
         self.process = new_id()
         self.is_said = False
         """It has heard its own claim: whoever has the name answered after that, so it has heard the answer too."""
+        self._answered: set[str] = set()
         self._taken: asyncio.Event = asyncio.Event()
 
     def claim(self, now_us: int, answers: str = "") -> Claim:
@@ -54,9 +55,12 @@ class Name:
         if claim.process == self.process:
             self.is_said |= not claim.answers
         elif claim.answers == self.process:
-            self._taken.set()
+            # Two that begin together may answer each other; then the one that was started first stays.
+            if claim.process not in self._answered or claim.process < self.process:
+                self._taken.set()
         elif not claim.answers and self.is_said:
             if now_us - claim.at_us < ANSWERED_WITHIN_US:
+                self._answered.add(claim.process)
                 return self.claim(now_us, answers=claim.process)
             # It had no answer in time, and took this one for dead.
             self._taken.set()

@@ -15,7 +15,13 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
-from aiokafka.errors import NoError, RebalanceInProgressError, UnknownMemberIdError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    NoError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+from aiokafka.protocol.commit import OffsetCommitResponse_v2, OffsetCommitResponse_v3
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 
 from feedgate_kit.bus.kafka_connection import bus_errors
@@ -29,6 +35,8 @@ SEEK_TIMEOUT_S = 2.0
 """The group hears nothing of this member meanwhile: well below its session timeout."""
 
 _STILL_A_MEMBER = (NoError.errno, RebalanceInProgressError.errno)
+_FENCED_INSTANCE_ID = 82  # Kafka's protocol; aiokafka has no name for it
+_NOT_A_MEMBER = {UnknownMemberIdError.errno, _FENCED_INSTANCE_ID}
 
 _log = structlog.get_logger(__name__)
 
@@ -116,6 +124,7 @@ class GroupMember:
         self._tenure = tenure
         self._clock = clock
         self._counts_until_s = float("-inf")  # monotonic
+        self._is_replaced = False
         self._handing_over: asyncio.Task[None] | None = None
         self._watch_answers()
 
@@ -189,10 +198,13 @@ class GroupMember:
         ask = coordinator._send_req  # noqa: SLF001 - see above
 
         async def ask_and_note(request: Any) -> Any:
+            if self._is_replaced:
+                # aiokafka would join again by the name, and push out who has it now.
+                raise GroupCoordinatorNotAvailableError
             asked_at_s = self._clock.monotonic_s()
             answer = await ask(request)
-            if isinstance(request, HeartbeatRequest) and answer.error_code == UnknownMemberIdError.errno:
-                await self._end_if_replaced()
+            if _codes_of(answer) & _NOT_A_MEMBER:
+                self._note_unknown()
             tells = isinstance(request, HeartbeatRequest | SyncGroupRequest)
             if tells and answer.error_code in _STILL_A_MEMBER:
                 self._counts_until_s = asked_at_s + self._settings.session_timeout_s
@@ -200,16 +212,20 @@ class GroupMember:
 
         coordinator._send_req = ask_and_note  # noqa: SLF001 - see above
 
-    async def _end_if_replaced(self) -> None:
-        """Where the group knows this member no more though its time is not over, its name is another's.
-
-        Then this never returns: aiokafka would join again by that name, and push out who has it now.
-        """
+    def _note_unknown(self) -> None:
+        """The group knows this member no more: where its time is not over, its name is another's."""
         if self._settings.member is None or self._clock.monotonic_s() >= self._counts_until_s:
             return
+        self._is_replaced = True
         self._counts_until_s = float("-inf")
         self._tenure.holder.replaced()
-        await asyncio.Event().wait()
+
+
+def _codes_of(answer: Any) -> set[int]:
+    """The error codes of a coordinator's answer; one to a commit has one for each partition."""
+    if isinstance(answer, OffsetCommitResponse_v2 | OffsetCommitResponse_v3):
+        return {code for _, partitions in answer.topics for _, code in partitions}
+    return {getattr(answer, "error_code", NoError.errno)}
 
 
 def _by_topic(partitions: Collection[TopicPartition]) -> dict[str, list[int]]:

@@ -1,0 +1,53 @@
+"""Asks the stack's Prometheus and Alertmanager, inside the stack's network, until they say what is waited for.
+
+`watched.py up PROMETHEUS` prints the instances that are scraped once all of them are up;
+`watched.py alert ALERTMANAGER NAME` the labels of an alert of that name once there is one.
+"""
+
+import json
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+WITHIN_S = 120.0
+LOOK_S = 0.5
+
+
+def ask(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return json.load(answer)
+
+
+def all_up(prometheus: str) -> list[str] | None:
+    targets = ask(f"{prometheus}/api/v1/targets?state=active")["data"]["activeTargets"]
+    if not targets or any(target["health"] != "up" for target in targets):
+        return None
+    return sorted(target["labels"]["instance"] for target in targets)
+
+
+def alert(alertmanager: str, name: str) -> dict[str, str] | None:
+    labels = [each["labels"] for each in ask(f"{alertmanager}/api/v2/alerts")]
+    return next((each for each in labels if each["alertname"] == name), None)
+
+
+def until(ask_again: Callable[[], Any]) -> Any:
+    deadline_s = time.monotonic() + WITHIN_S
+    while True:
+        try:
+            said = ask_again()
+        except (OSError, ValueError) as error:
+            said, trouble = None, repr(error)
+        else:
+            trouble = "not yet"
+        if said is not None:
+            return said
+        if time.monotonic() > deadline_s:
+            sys.exit(f"not within {WITHIN_S:g} s: {trouble}")
+        time.sleep(LOOK_S)
+
+
+if __name__ == "__main__":
+    what, *where = sys.argv[1:]
+    sys.stdout.write(json.dumps(until(lambda: {"up": all_up, "alert": alert}[what](*where))) + "\n")
