@@ -8,7 +8,7 @@ import json
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 WITHIN_S = 120.0
@@ -48,6 +48,8 @@ def until(ask_again: Callable[[], Any]) -> Any:
         time.sleep(LOOK_S)
 
 
+ASKED: Mapping[str, Callable[..., Any]] = {"up": all_up, "alert": alert}
+
 if __name__ == "__main__":
     what, *where = sys.argv[1:]
-    sys.stdout.write(json.dumps(until(lambda: {"up": all_up, "alert": alert}[what](*where))) + "\n")
+    sys.stdout.write(json.dumps(until(lambda: ASKED[what](*where))) + "\n")
