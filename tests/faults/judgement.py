@@ -140,7 +140,8 @@ def _first_told(view: ViewRecord, from_s: float, until_s: float) -> Told | None:
 def _stop_within(recording: Recording, *, with_refused: bool) -> float | None:
     """The slowest stop: an accepted call counts to the last picture there ever was of that grant.
 
-    One that failed at first also counts from its first attempt to when pictures first stopped.
+    One that could not be made at once, or failed at first, also counts from when it was wished for to when
+    pictures first stopped.
     """
     within = [0.0]
     for stop in _of_this_window(recording):

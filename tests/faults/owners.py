@@ -81,14 +81,15 @@ class Owner:
             is_afterwards=self.showing.over.is_set(),
         )
         self._owners.stops.append(stop)
-        sent_s = stop.sent_s = stop.wished_s
+        people = self._owners.people
         while stop.answered_s is None:
             try:
-                await self._owners.people.withdraw(share.authorisation_id)
+                await people.cast.owner()  # signed in first, so that the call is timed and not its issuer
+                sent_s = time.monotonic()
+                await people.withdraw(share.authorisation_id)
             except FeedgateError as error:
                 self.showing.trouble = str(error)
                 await asyncio.sleep(AGAIN_S)
-                sent_s = time.monotonic()
             else:
                 stop.sent_s, stop.answered_s = sent_s, time.monotonic()
 

@@ -32,7 +32,7 @@ class Stop:
     wished_s: float
     """Their first call."""
     sent_s: float = 0.0
-    """The call that was accepted."""
+    """The call that was accepted; its owner had signed in by then."""
     answered_s: float | None = None
     """Its answer; None while nobody has accepted a call."""
     is_afterwards: bool = False
