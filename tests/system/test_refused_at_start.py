@@ -10,12 +10,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from feedgate.service_databases import migrate_service
 from feedgate_kit.database import Database
 from feedgate_kit.migration import NewerSchemaError, migrate
+from feedgate_kit.sealing import private_key_text
 from feedgate_kit.topics import apply_topics, load_topics
 from feedgate_kit.trust import load_trust
+from feedgate_tools.demo.page_routes import StoryError
+from feedgate_tools.demo.story import eventually
 from tests.servers.certificates import CertificateAuthority
 from tests.servers.kafka import KafkaBroker
 from tests.servers.ports import free_port
@@ -26,6 +30,8 @@ AUDIT = "FEEDGATE_AUDIT_"
 ISSUERS = "- {issuer: 'https://id.example.org/realms/owners', realm: owners, audience: feedgate}\n"
 LATER = "9999_from_a_later_version"
 READY_S = 60.0
+STAYS_S = 3.0
+"""Several times as long as a group needs to tell a member that its name is another's."""
 
 
 @pytest.fixture
@@ -193,6 +199,45 @@ async def test_a_second_relay_of_one_name(kafka_broker: KafkaBroker, tmp_path: P
     finally:
         for relay in relays:
             relay.end()
+
+
+async def test_of_two_ingest_workers_of_one_name_one_ends(kafka_broker: KafkaBroker, tmp_path: Path) -> None:
+    await apply_topics(kafka_broker.bootstrap, load_topics(), ["metro-police"])
+    workers = [
+        ServerProcess(
+            f"worker {number}",
+            [sys.executable, "-m", "feedgate_ingest"],
+            tmp_path / f"worker-{number}.log",
+            environment={
+                "FEEDGATE_INGEST_KAFKA_BOOTSTRAP": kafka_broker.bootstrap,
+                "FEEDGATE_INGEST_PUBLIC_PORT": "0",
+                "FEEDGATE_INGEST_INTERNAL_PORT": "0",
+                "FEEDGATE_INGEST_WORKER_ID": "site-1",
+                "FEEDGATE_INGEST_POOL_PRIVATE_KEY": private_key_text(X25519PrivateKey.generate()),
+                # Nobody answers there; no camera is asked for.
+                "FEEDGATE_INGEST_TOKEN_URL": f"http://127.0.0.1:{free_port()}/token",
+                "FEEDGATE_INGEST_CLIENT_SECRET": "of nobody",
+            },
+        )
+        for number in range(2)
+    ]
+
+    async def ended() -> list[ServerProcess]:
+        return [worker for worker in workers if not worker.running]
+
+    try:
+        for worker in workers:
+            worker.start()
+        [one] = await eventually(ended, bool, READY_S, "one of them to end")
+        assert one.wait(READY_S) == 2
+        assert one.last_words(1).startswith(
+            "FEEDGATE_INGEST_WORKER_ID: another worker has joined as `site-1`, and has this one's cameras;"
+        )
+        with pytest.raises(StoryError):
+            await eventually(ended, lambda those: those != [one], STAYS_S, "the other one to end")
+    finally:
+        for worker in workers:
+            worker.end()
 
 
 def has_said(process: ServerProcess, words: str) -> bool:
