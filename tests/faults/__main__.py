@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench.machine import commit, load_before, this_machine
 from tests.faults import soak as soaking
@@ -74,7 +75,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="a fault a minute under 100 viewers")
     parser.add_argument("--table", type=Path, help="the page to write it into")
-    parser.add_argument("--json", type=Path, help="write every verdict there")
+    parser.add_argument("--json", type=Path, help="write every verdict there, and a soak's memory over time")
     parser.add_argument("--logs", type=Path, help="a new folder, to keep every process's log in")
     parser.add_argument("--seed", type=int, default=1, help="of the owners' moods")
     parser.add_argument("--list", action="store_true", help="name every fault and end")
@@ -138,6 +139,8 @@ async def soak(world: World, arguments: argparse.Namespace, began: Began) -> lis
     say(section)
     if arguments.table:
         write_sections(arguments.table, {SOAK: section})
+    if arguments.json:
+        write_json(arguments.json, soaked.trials, soaked.memory_mib)
     return soaked.findings
 
 
@@ -174,9 +177,15 @@ def counted(findings: Sequence[str]) -> list[tuple[str, int]]:
     return [(finding, findings.count(finding)) for finding in dict.fromkeys(findings)]
 
 
-def write_json(file: Path, trials: Sequence[Trial]) -> None:
-    verdicts = {str(trial.fault): asdict(trial.verdict) for trial in trials}
-    file.write_text(json.dumps(verdicts, indent=1), encoding="utf-8")
+def write_json(
+    file: Path, trials: Sequence[Trial], memory_mib: Mapping[str, Sequence[float]] | None = None
+) -> None:
+    written: dict[str, Any] = {
+        "verdicts": [{"fault": str(trial.fault), **asdict(trial.verdict)} for trial in trials]
+    }
+    if memory_mib is not None:
+        written |= {"memory_mib": memory_mib, "memory_every_s": soaking.SAMPLE_S}
+    file.write_text(json.dumps(written, indent=1), encoding="utf-8")
 
 
 def write_sections(page: Path, sections: Mapping[str, str]) -> None:

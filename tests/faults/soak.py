@@ -4,7 +4,7 @@ import asyncio
 import random
 import statistics
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -80,8 +80,13 @@ class Soaked:
     """What a soak has shown."""
 
     trials: list[Trial]
-    growth: Mapping[str, Growth]
+    memory_mib: Mapping[str, Sequence[float]]
+    """Of each target, every `SAMPLE_S`."""
     accounts: Accounts
+
+    @property
+    def growth(self) -> dict[str, Growth]:
+        return {name: growth_of(samples) for name, samples in self.memory_mib.items()}
 
     @property
     def findings(self) -> list[str]:
@@ -100,21 +105,17 @@ class Memory:
 
     def __init__(self, world: World) -> None:
         self._gids = {name: target.place.gid for name, target in world.targets.items()}
-        self._samples: dict[str, list[float]] = {name: [] for name in self._gids}
+        self.samples_mib: dict[str, list[float]] = {name: [] for name in self._gids}
 
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
             for name, gid in self._gids.items():
-                self._samples[name].append(memory_mib(gid))
+                self.samples_mib[name].append(memory_mib(gid))
             await asyncio.sleep(SAMPLE_S)
 
-    def growth(self) -> dict[str, Growth]:
-        """From the second third of the samples to the last."""
-        return {name: growth_of(samples) for name, samples in self._samples.items()}
 
-
-def growth_of(samples: list[float]) -> Growth:
+def growth_of(samples: Sequence[float]) -> Growth:
     """Of samples at even distances, three at least."""
     third = len(samples) // 3
     return Growth(
@@ -143,7 +144,7 @@ async def soak(world: World, minutes: float, seed: int, tell: Callable[[Trial], 
         await asyncio.sleep(max(0.0, next_s - time.monotonic()))
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
-    return Soaked(trials, memory.growth(), _accounts(ended, broken, world.records.pictures_by_view))
+    return Soaked(trials, memory.samples_mib, _accounts(ended, broken, world.records.pictures_by_view))
 
 
 def _accounts(ended: Mapping[str, ViewRecord], broken: Collection[str], sent: Mapping[str, int]) -> Accounts:

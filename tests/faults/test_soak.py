@@ -22,7 +22,8 @@ def test_growth_is_from_the_second_third_to_the_last_whatever_the_first_was() ->
 
 
 def test_a_process_that_grows_by_more_than_a_twentieth_is_found() -> None:
-    soaked = Soaked([], {"relay": Growth(100.0, 106.0), "audit": Growth(100.0, 104.9)}, Accounts())
+    memory_mib = {"relay": [90.0, 100.0, 106.0], "audit": [90.0, 100.0, 104.9]}
+    soaked = Soaked([], memory_mib, Accounts())
     assert soaked.findings == ["relay grew from 100 to 106 MiB"]
 
 

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import socket
+import ssl
 from collections.abc import Callable
 
 import httpx
@@ -47,6 +49,18 @@ async def test_it_asks_as_itself_for_its_pool_and_keys() -> None:
     assert (request.method, request.url.path) == ("POST", "/internal/v1/cameras/cam/source")
     assert request.headers["authorization"] == "Bearer the-token"
     assert json.loads(request.content) == {"pool": "yard", "key_ids": ["last", "next"]}
+
+
+@pytest.mark.usefixtures("socket_enabled")
+async def test_authorities_are_read_once_and_not_for_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        asking = RegistryVault(
+            f"http://127.0.0.1:{deaf.getsockname()[1]}", token, pool="yard", key_ids=["next"]
+        )
+        monkeypatch.setattr(ssl, "create_default_context", lambda **_: pytest.fail("read again"))
+        with pytest.raises(FeedError, match="ConnectError"):
+            await asking.fetch("cam")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import structlog
 from pydantic import SecretStr, ValidationError
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy.engine.interfaces import CacheStats
 
 from feedgate_contracts.camera.v1 import camera_pb2 as camera_pb
 from feedgate_contracts.feed.v1 import feed_pb2 as feed_pb
@@ -81,6 +82,21 @@ async def test_a_database_of_another_revision_is_not_ready(stand: Stand) -> None
         await connection.execute(text("DELETE FROM alembic_version"))
     await watch.ask()
     assert (watch.answers, watch.is_migrated) == (True, False)
+
+
+async def test_asking_for_the_revision_again_is_no_new_statement(stand: Stand) -> None:
+    """Each new one is kept: 500 of them are 10 MiB."""
+    watch = DatabaseWatch(stand.database, PACKAGE, interval_s=1)
+    await watch.ask()
+    seen: list[CacheStats] = []
+
+    def note(*arguments: Any) -> None:
+        seen.append(arguments[4].cache_hit)
+
+    event.listen(stand.database.engine.sync_engine, "before_cursor_execute", note)
+    await watch.ask()
+    assert CacheStats.CACHE_MISS not in seen
+    assert CacheStats.CACHE_HIT in seen
 
 
 async def test_a_running_service_goes_on_beside_a_later_version_that_migrates(stand: Stand) -> None:

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from alembic import command, context
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Column, Connection, MetaData, String, Table, delete, insert, inspect, select, text
@@ -21,6 +20,9 @@ from feedgate_kit.errors import FeedgateError
 
 Schema = Literal["older", "current", "expanded", "newer"]
 """`expanded` is newer, too, and says that this version can run on it."""
+
+_REVISION = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+"""Alembic's own. Alembic makes it anew for each question, which then counts as one not asked before."""
 
 _COMPATIBILITY = Table(
     "schema_compatibility", MetaData(), Column("oldest_revision", String(32), primary_key=True)
@@ -102,10 +104,12 @@ async def _revisions(database: Database) -> tuple[str | None, str | None]:
     """The database's revision, and the oldest whose code can run on it, as far as they are known."""
 
     def revisions(connection: Connection) -> tuple[str | None, str | None]:
-        seen = MigrationContext.configure(connection).get_current_revision()
-        if not inspect(connection).has_table(_COMPATIBILITY.name):
-            return seen, None
-        return seen, connection.execute(select(_COMPATIBILITY.c.oldest_revision)).scalar()
+        tables = inspect(connection)
+
+        def only_value(table: Table) -> str | None:
+            return connection.execute(select(table)).scalar() if tables.has_table(table.name) else None
+
+        return only_value(_REVISION), only_value(_COMPATIBILITY)
 
     async with database.read() as connection:
         return await connection.run_sync(revisions)

@@ -14,7 +14,7 @@ from feedgate_kit.identity.issuers import IssuerConfig
 from feedgate_kit.identity.plain_http import is_loopback
 from feedgate_kit.identity.principal import Realm
 from feedgate_kit.ids import new_id
-from feedgate_kit.trust import SYSTEM_TRUST, Trust
+from feedgate_kit.trust import Trust, system_trust
 
 TokenSource = Callable[[], Awaitable[str]]
 """Gives an access token that is valid now; may be asked for every request."""
@@ -46,7 +46,7 @@ class TokenEndpoint:
         form: Mapping[str, str],
         clock: Clock,
         *,
-        trust: Trust = SYSTEM_TRUST,
+        trust: Trust | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         timeout_s: float = 5.0,
     ) -> None:
@@ -56,14 +56,14 @@ class TokenEndpoint:
             token_url: where tokens are given.
             form: the grant, with its secret.
             clock: only its monotonic time is used.
-            trust: whose certificates count.
+            trust: whose certificates count; the system's authorities by default.
             transport: how to reach the issuer, where not over the network.
             timeout_s: how long it may take to answer.
         """
         self._token_url = token_url
         self._form = dict(form)
         self._clock = clock
-        self._trust = trust
+        self._trust = trust or system_trust()
         self._transport = transport
         self._timeout_s = timeout_s
         self._token = ""
@@ -135,7 +135,7 @@ class ClientCredentials(TokenEndpoint):
         client_secret: str,
         clock: Clock,
         *,
-        trust: Trust = SYSTEM_TRUST,
+        trust: Trust | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         super().__init__(

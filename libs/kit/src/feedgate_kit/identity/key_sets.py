@@ -17,7 +17,7 @@ from feedgate_kit.clock import Clock
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.identity.issuers import IssuerConfig
 from feedgate_kit.identity.plain_http import is_loopback
-from feedgate_kit.trust import SYSTEM_TRUST, Trust
+from feedgate_kit.trust import Trust, system_trust
 
 MINIMUM_RSA_BITS: Final = 2048  # RFC 7518 §3.3
 MAXIMUM_DOCUMENT_BYTES: Final = 256 * 1024
@@ -208,11 +208,11 @@ class JwksFetcher:
     def __init__(
         self,
         config: IssuerConfig,
-        trust: Trust = SYSTEM_TRUST,
+        trust: Trust | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._config = config
-        self._trust = trust
+        self._trust = trust or system_trust()
         self._transport = transport
 
     async def __call__(self) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from feedgate_kit.errors import FeedgateError
 from feedgate_kit.identity.issuers import IssuerConfig, refuse_repeated
 from feedgate_kit.identity.key_sets import FetchedKeys, JwksFetcher, KeySet, StaticKeys
 from feedgate_kit.identity.principal import Principal, granted_roles
-from feedgate_kit.trust import SYSTEM_TRUST, Trust
+from feedgate_kit.trust import Trust
 
 LEEWAY_S: Final = 5
 """What the issuer's clock may differ from ours."""
@@ -50,7 +50,7 @@ class TokenVerifier:
         issuers: Iterable[IssuerConfig],
         clock: Clock,
         *,
-        trust: Trust = SYSTEM_TRUST,
+        trust: Trust | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """Fetches nothing until the first token.
@@ -58,7 +58,7 @@ class TokenVerifier:
         Args:
             issuers: whom to believe, and about what.
             clock: judges `exp` and the age of fetched keys.
-            trust: whose certificates count where keys are fetched.
+            trust: whose certificates count where keys are fetched; the system's authorities by default.
             transport: how to reach issuers, where not over the network.
 
         Raises:

@@ -9,7 +9,7 @@ from feedgate_ingest.reasons import FeedError, Reason
 from feedgate_ingest.source import SealedSource
 from feedgate_kit.addresses import parse_networks
 from feedgate_kit.tokens import TokenSource, TokenUnavailableError
-from feedgate_kit.trust import SYSTEM_TRUST, Trust
+from feedgate_kit.trust import Trust, system_trust
 
 TIMEOUT_S = 5.0
 
@@ -32,7 +32,7 @@ class RegistryVault:
         *,
         pool: str,
         key_ids: Sequence[str],
-        trust: Trust = SYSTEM_TRUST,
+        trust: Trust | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """Fetch sources that were sealed to one pool's keys.
@@ -42,13 +42,13 @@ class RegistryVault:
             token: this service's own.
             pool: this worker's.
             key_ids: of the keys it can open with.
-            trust: whose certificates count.
+            trust: whose certificates count; the system's authorities by default.
             transport: how to reach registry, where not over the network.
         """
         self._url = registry_url
         self._token = token
         self._question = {"pool": pool, "key_ids": list(key_ids)}
-        self._trust = trust
+        self._trust = trust or system_trust()
         self._transport = transport
 
     async def fetch(self, camera_id: str) -> SealedSource:

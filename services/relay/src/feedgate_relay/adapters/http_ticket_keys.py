@@ -7,7 +7,7 @@ import httpx
 
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.tokens import TokenSource, TokenUnavailableError
-from feedgate_kit.trust import SYSTEM_TRUST, Trust
+from feedgate_kit.trust import Trust, system_trust
 
 PATH: Final = "/internal/v1/ticket-keys"
 
@@ -26,7 +26,7 @@ class HttpTicketKeys:
         base_url: str,
         token: TokenSource,
         *,
-        trust: Trust = SYSTEM_TRUST,
+        trust: Trust | None = None,
         timeout_s: float = 3.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -35,13 +35,13 @@ class HttpTicketKeys:
         Args:
             base_url: of access-policy's internal port, without a path.
             token: this service's own, with the role `relay`.
-            trust: whose certificates count.
+            trust: whose certificates count; the system's authorities by default.
             timeout_s: how long it may take to answer.
             transport: how to reach it, where not over the network.
         """
         self._url = base_url.rstrip("/") + PATH
         self._token = token
-        self._trust = trust
+        self._trust = trust or system_trust()
         self._timeout_s = timeout_s
         self._transport = transport
 
