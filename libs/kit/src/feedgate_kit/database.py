@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, make_url
@@ -13,6 +13,21 @@ from feedgate_kit.errors import FeedgateError
 
 SQLITE_BUSY_TIMEOUT_S = 10
 """How long a writer waits for another writer of the same SQLite file."""
+
+
+IDLE_TRANSACTION_S: Final = 5
+"""A transaction that waits this long for its own process is ended, and its locks with it: an owner's stop may wait for
+them."""
+
+_SESSION: Final = {
+    "idle_in_transaction_session_timeout": f"{IDLE_TRANSACTION_S}s",
+    # A machine that has vanished says nothing: PostgreSQL would keep its sessions for hours, and run out of them.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "2",
+    "tcp_user_timeout": "20s",
+}
+"""What PostgreSQL is told of each session (PostgreSQL 15, "Client Connection Defaults", "Connection Settings")."""
 
 
 class DatabaseUrlError(FeedgateError):
@@ -44,7 +59,12 @@ class Database:
         driver = make_url(url).drivername
         if driver == "postgresql+asyncpg":
             self.dialect = "postgresql"
-            self.engine = create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
+            self.engine = create_async_engine(
+                url,
+                connect_args={"server_settings": _SESSION},
+                pool_pre_ping=True,
+                hide_parameters=True,
+            )
         elif driver == "sqlite+aiosqlite":
             self.dialect = "sqlite"
             self.engine = create_async_engine(
