@@ -56,8 +56,10 @@ class Verdict:
     withdrawals_lost: list[str] = field(default_factory=list)
     audit_lost: list[str] = field(default_factory=list)
     notices_missing: list[str] = field(default_factory=list)
+    untried: list[str] = field(default_factory=list)
+    """What nobody did in it, so that nothing is known."""
     bounded_stop_s: float | None = None
-    """The same without calls that were refused because their owners could not sign in."""
+    """`stop_within_s` without calls that were refused because their owners could not sign in."""
     cut_off: int = 0
     """Views without an end in the audit log because the relay that had them died: documented, and counted apart."""
 
@@ -71,6 +73,7 @@ class Verdict:
             *self.notices_missing,
             *self.blind,
             *self.too_slow,
+            *self.untried,
         ]
 
     @property
@@ -78,6 +81,11 @@ class Verdict:
         """What took longer than the bound."""
         slow_s = self.slowest_dark_s
         return [f"pictures for {slow_s:.2f} s; allowed: {DARK_S:g} s"] if slow_s > DARK_S else []
+
+    @property
+    def unbounded_stop_s(self) -> float | None:
+        """`stop_within_s` where that is not `bounded_stop_s`."""
+        return None if self.stop_within_s == self.bounded_stop_s else self.stop_within_s
 
     @property
     def slowest_dark_s(self) -> float:
@@ -125,8 +133,9 @@ def _last_before_dark(recording: Recording) -> float | None:
 
 
 def _first_told(view: ViewRecord, from_s: float, until_s: float) -> Told | None:
-    """The first notice that a right could not be known, or the loss of the connection."""
-    closed = [] if view.closed_s is None or view.left else [Told(view.closed_s, "closed", view.close_reason)]
+    """The first notice that a right could not be known, or the loss of the connection without a last word."""
+    told_why = view.left or view.last_words
+    closed = [] if view.closed_s is None or told_why else [Told(view.closed_s, "closed", view.close_reason)]
     return next(
         (
             told

@@ -25,6 +25,8 @@ class Owner:
         self.camera_id = camera_id
         self.showing = showing
         self.share: ShareRecord | None = None
+        self.wishes_to_stop = asyncio.Event()
+        """Set for a stop at a moment of somebody else's choice."""
         self._owners = owners
         self._random = random.Random(seed)
 
@@ -60,18 +62,24 @@ class Owner:
             await asyncio.sleep(AGAIN_S)
 
     async def _until_stopping(self) -> None:
-        """For a time of its own while owners stop at all, or until the grant has ended by itself."""
-        over = asyncio.create_task(self.showing.over.wait())
+        """For a time of its own while owners stop at all, until it is told to, or until the grant has ended."""
+        self.wishes_to_stop.clear()
+        reasons = {
+            asyncio.create_task(self.showing.over.wait()),
+            asyncio.create_task(self.wishes_to_stop.wait()),
+        }
         try:
-            while not over.done():
-                await asyncio.wait({over}, timeout=self._random.uniform(*SHARED_S))
-                if over.done() or self._owners.stopping.is_set():
+            while not any(reason.done() for reason in reasons):
+                shared_s = self._random.uniform(*SHARED_S)
+                await asyncio.wait(reasons, timeout=shared_s, return_when=asyncio.FIRST_COMPLETED)
+                if self._owners.stopping.is_set():
                     return
                 permitted = asyncio.create_task(self._owners.stopping.wait())
-                await asyncio.wait({over, permitted}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({*reasons, permitted}, return_when=asyncio.FIRST_COMPLETED)
                 permitted.cancel()
         finally:
-            over.cancel()
+            for reason in reasons:
+                reason.cancel()
 
     async def _stop(self, share: ShareRecord) -> None:
         stop = Stop(
@@ -128,6 +136,12 @@ class Owners:
                 return True
             await asyncio.sleep(0.1)
         return False
+
+    def let_one_stop(self) -> None:
+        """The one who has shared for longest stops now."""
+        since_s = {owner.share.approved_s: owner for owner in self.owners if owner.share is not None}
+        if since_s:
+            since_s[min(since_s)].wishes_to_stop.set()
 
     def withdrawn(self) -> list[str]:
         """Grants that must show nothing, the newest last."""

@@ -105,6 +105,14 @@ def test_darkness_that_comes_in_its_own_time_is_no_matter_of_the_bound() -> None
     assert verdict.dark_after_s == pytest.approx(7.1, abs=0.05)
 
 
+def test_a_view_that_ends_with_its_token_did_not_go_dark_by_the_fault() -> None:
+    ended = view((100, 112), told={100.0: "started", 112.1: "view_ended"}, closed_s=112.2)
+    after = replace(view((112.5, 130)), view_id="view-2", opened_s=112.4)
+    verdict = judge(recording(ended, after, views_started={VIEW, "view-2"}))
+    assert verdict.findings == []
+    assert verdict.dark_after_s is None
+
+
 def test_pictures_that_do_not_come_back_are_found() -> None:
     told = {100.0: "started", 114.3: "not_fresh"}
     verdict = judge(recording(view((100, 114.2), told=told)))

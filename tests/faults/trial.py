@@ -50,6 +50,7 @@ class Trials:
         await world.crowd.blind_after(SEEN_WITHIN_S)
         struck_s = time.monotonic()
         async with fault.strike(world):
+            owners.let_one_stop()
             await asyncio.sleep(fault.hold_s)
             healed_s = time.monotonic()
         owners.stopping.clear()
@@ -60,6 +61,8 @@ class Trials:
         verdict.blind += [
             f"viewer {viewer.number} sees nothing in the end: {viewer.last_told()}" for viewer in blind
         ]
+        if not verdict.stops:
+            verdict.untried.append("no owner stopped")
         began_s, self._began_s = self._began_s, window.ended_s
         self.ended = [
             view.record for view in world.views() if (view.record.closed_s or window.ended_s) < window.ended_s

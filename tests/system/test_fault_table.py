@@ -1,4 +1,4 @@
-"""Some of `make faults`, by the same program and the same judge: one of each kind, the targets in turn."""
+"""Some of `make faults`, by the same program and the same judge: one of each kind, each service and server once."""
 
 import json
 import sys
@@ -12,15 +12,20 @@ from tests.servers.needs import require
 from tests.servers.process import ServerProcess
 
 NEEDS = ("isolation", "kafka", "postgres", "faketime")
-FAULTS = (
+ALL_DARK = (
     "registry: SIGKILL",
-    "registry: clock +1 h",
     "access-policy: half-open",
-    "ingest: SIGKILL",
-    "relay: network cut",
+    "access-policy: clock +1 h",
+    "relay: half-open to Kafka",
+)
+"""In which nobody can vouch for what owners want."""
+FAULTS = (
+    *ALL_DARK,
     "audit: slow commits",
-    "kafka-1: SIGKILL",
-    "postgres: network cut",
+    "ingest: clock -1 h",
+    "kafka-2: SIGSTOP 15 s",
+    "postgres: disk full",
+    "issuer: network cut",
 )
 DARK_S = 5.0
 RUN_S = 900.0
@@ -52,7 +57,8 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
     try:
         program.wait(RUN_S)
         assert written.exists(), program.last_words()
-        yield json.loads(written.read_text(encoding="utf-8"))
+        document = json.loads(written.read_text(encoding="utf-8"))
+        yield {verdict["fault"]: verdict for verdict in document["verdicts"]}
     finally:
         program.kill()
 
@@ -66,11 +72,15 @@ def test_what_may_never_happen_does_not(fault: str, verdicts: dict[str, Any]) ->
     assert verdict["notices_missing"] == []
     assert verdict["blind"] == []
     assert (verdict["dark_within_s"] or 0) <= DARK_S
-    assert (verdict["stop_within_s"] or 0) <= DARK_S
+    assert (verdict["bounded_stop_s"] or 0) <= DARK_S
 
 
-def test_owners_stopped_and_views_went_dark(verdicts: dict[str, Any]) -> None:
-    assert sum(verdict["stops"] for verdict in verdicts.values()) >= len(FAULTS)
-    for fault in ("registry: SIGKILL", "registry: clock +1 h", "postgres: network cut"):
-        assert verdicts[fault]["dark_within_s"] is not None
-        assert verdicts[fault]["back_in_s"] is not None
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_owner_stopped_meanwhile(fault: str, verdicts: dict[str, Any]) -> None:
+    assert verdicts[fault]["stops"] >= 1
+
+
+@pytest.mark.parametrize("fault", ALL_DARK)
+def test_views_went_dark_and_came_back(fault: str, verdicts: dict[str, Any]) -> None:
+    assert verdicts[fault]["dark_within_s"] is not None
+    assert verdicts[fault]["back_in_s"] is not None
