@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+import bench.agencies
 import bench.fanout
 import bench.handover
 import bench.ingest
@@ -132,6 +133,16 @@ def load(
 def rows(shares: Annotated[int, typer.Option(min=10, max=10_000)] = 200, json: Json = False) -> None:
     """What the databases keep for each camera, grant and audit record."""
     _run(bench.rows.measure(shares), json)
+
+
+@app.command()
+def agencies(
+    agencies: Annotated[int, typer.Option(min=1, max=1_000)] = 200,
+    seconds: Seconds = 20,
+    json: Json = False,
+) -> None:
+    """What an agency's topic costs three brokers while nobody looks."""
+    _run(bench.agencies.measure(agencies, seconds), json)
 
 
 @app.command()

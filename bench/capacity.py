@@ -15,7 +15,7 @@ SIZES: Final = (100, 10_000, 1_000_000)
 BUSY: Final = 0.70
 """How much of a core or a worker is planned for; the rest is for the moments when more comes at once."""
 COPIES: Final = 3
-"""Of each record, one on every broker (`docker-compose.yml`: `replication.factor`)."""
+"""Of each record, one on every broker (`feedgate topics apply --replication-factor 3`)."""
 CHECK_S: Final = 10
 """How often a broker looks for what may go (`log.retention.check.interval.ms`)."""
 MEASURED_CAMERAS: Final = 100_000
@@ -100,6 +100,13 @@ def _constants() -> Iterator[Constant]:
     yield Constant("media_bytes", "load", "media_topic_bytes_per_s", "bytes/s", "media topic, a camera")
     shown = "agency's topic, a grant watched at one relay"
     yield Constant("agency_bytes", "load", "agency_topic_bytes_per_s", "bytes/s", shown)
+    topic = "an agency's topic, nobody looks: three brokers together"
+    yield Constant("agency_cpu", "agencies", "brokers_idle_cpu_percent_per_agency", CORE, topic)
+    yield Constant("agency_mib", "agencies", "brokers_rss_mib_per_agency", "MiB", "… their memory")
+    yield Constant("agency_disk_kib", "agencies", "disk_kib_per_agency", "KiB", "… the disk of one")
+    yield Constant(
+        "agency_apply_ms", "agencies", "apply_ms_per_agency", "ms", "… `topics apply`, the first time"
+    )
     connected = "ingest's memory, a connected camera"
     yield Constant("ingest_mib", "ingest", "rss_mib_per_camera", "MiB", connected, INTO_KAFKA)
     yield Constant("viewer_kib", "fanout", "rss_kib_per_viewer", "KiB", "relay's memory, a viewer")

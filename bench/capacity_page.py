@@ -31,6 +31,8 @@ from bench.start import READY_MS
 from feedgate_kit.topics import ACCESS_UNITS, DEMAND_EVENTS, FRAME_EVENTS
 from feedgate_relay.usage import USAGE_EVERY_S
 
+AGENCIES: Final = 100
+"""Of which the page says what they cost."""
 FILE: Final = REPOSITORY / "docs" / "ref" / "capacity.md"
 TEMPLATE: Final = Path(__file__).with_name("capacity.template.md")
 _SAID_OF_MACHINE: Final = re.compile(r"^- machine.*$", re.MULTILINE)
@@ -114,6 +116,11 @@ def capacity_page(results: str) -> str:
         agency_h=f"{retained_s(FRAME_EVENTS) / 3600:.0f}",
         audit_days=f"{audit_retained_days():.0f}",
         brokers_idle=f"{constants['brokers_idle']:g} %",
+        agencies=f"{AGENCIES:,}",
+        agencies_cpu=f"{AGENCIES * constants['agency_cpu']:.0f} %",
+        agencies_memory=_mib(AGENCIES * constants["agency_mib"]),
+        agencies_disk=_mib(AGENCIES * constants["agency_disk_kib"] / 1024),
+        agencies_apply=f"{AGENCIES * constants['agency_apply_ms'] / 1000:.0f} s",
         agency_partitions=partitions_of(FRAME_EVENTS),
         usage_s=f"{USAGE_EVERY_S:g}",
         orders=_orders(constants),

@@ -8,6 +8,7 @@ import httpx
 import uvloop
 
 import bench.admission
+import bench.agencies
 import bench.fanout
 import bench.handover
 import bench.ingest
@@ -30,6 +31,7 @@ STATE_TOPIC_CAMERAS = 100_000
 SCALE_TRIALS = 3
 LOAD_PAIRS = 5
 SHARES = 100
+AGENCIES = 200
 WITHDRAWAL = f"--viewers 200 --trials {WITHDRAWAL_TRIALS}"
 INGEST = f"--cameras 20 --seconds {SECONDS} --adapter pyav"
 
@@ -76,6 +78,9 @@ def run_all(only: Collection[str] | None = None) -> Iterator[Result | Unmeasured
         f"screen --trials {SCREEN_TRIALS}": lambda: bench.screen.measure(SCREEN_TRIALS),
         f"load --pairs {LOAD_PAIRS} --seconds {SECONDS}": lambda: bench.load.measure(LOAD_PAIRS, SECONDS),
         f"rows --shares {SHARES}": lambda: bench.rows.measure(SHARES),
+        f"agencies --agencies {AGENCIES} --seconds {SECONDS}": lambda: bench.agencies.measure(
+            AGENCIES, SECONDS
+        ),
         f"start --cameras {STATE_TOPIC_CAMERAS}": lambda: bench.start.measure(STATE_TOPIC_CAMERAS),
     }
     for name, measure in programme.items():

@@ -21,6 +21,7 @@ __all__ = [
     "Box",
     "Deployment",
     "Feed",
+    "KafkaNode",
     "Look",
     "Platform",
     "Seen",
@@ -31,6 +32,7 @@ __all__ = [
     "deployment",
     "gateway_of",
     "kafka_broker",
+    "three_brokers",
 ]
 
 SERVICES: Final = tuple(PACKAGES)
