@@ -16,7 +16,7 @@ from feedgate_contracts.heartbeat.v1.heartbeat_pb2 import Heartbeat
 from feedgate_kit.bus.embedded import EmbeddedBus
 from feedgate_kit.bus.record import HEARTBEAT_KEY, VERSION_HEADER, Record
 from feedgate_kit.clock import SystemClock
-from feedgate_kit.database import Database
+from feedgate_kit.database import SESSION, Database
 from feedgate_kit.outbox import Outbox, outbox_tables
 from feedgate_kit.publisher import Publisher
 from feedgate_kit.publisher_lock import IDLE_TIMEOUT_S, PING_S, LockLostError, publisher_lock
@@ -201,6 +201,18 @@ async def test_a_commit_wakes_the_publisher_at_once(bench: Bench) -> None:
             waits_s.append(time.monotonic() - committed_s)
     assert min(waits_s) < 0.1
     assert max(waits_s) < 5.0  # far below the interval: nothing but the notification can have done it
+
+
+async def test_the_session_that_waits_for_commits_is_not_ended_as_idle(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SESSION, "idle_session_timeout", "500ms")
+    await bench.database.engine.dispose()  # for sessions that begin with it
+    async with bench.running(bench.publisher(interval_s=30.0)) as publishing:
+        ended, _ = await asyncio.wait({publishing}, timeout=2.0)
+        assert not ended
+        await bench.commit("a", 1)
+        assert await bench.in_log("a@1") == ["a@1"]
 
 
 async def test_of_two_publishers_the_second_goes_on_where_the_first_lost_its_session(bench: Bench) -> None:

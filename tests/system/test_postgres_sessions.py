@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from feedgate_kit.database import IDLE_TRANSACTION_S, Database
+from feedgate_kit.database import IDLE_TRANSACTION_S, SESSION, Database
 from tests.servers.process import ServerProcess
 
 pytestmark = pytest.mark.needs("postgres")
@@ -59,6 +59,26 @@ async def test_a_row_that_a_stopped_process_had_locked_can_soon_be_written(
         assert (await connection.execute(text("SELECT written_by FROM shared"))).scalar_one() == (
             "the one that waited"
         )
+
+
+async def test_sessions_that_a_rush_opened_end_after_it(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SESSION, "idle_session_timeout", "1s")
+    database = Database(postgres_url)
+    sessions = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+
+    async def count() -> int:
+        async with database.read() as connection:
+            return int((await connection.execute(sessions)).scalar_one())
+
+    try:
+        assert max(await asyncio.gather(*(count() for _ in range(5)))) > 1
+        async with asyncio.timeout(5):
+            while await count() > 1:  # asked at once again, so that this one session is never idle
+                pass
+    finally:
+        await database.close()
 
 
 async def test_a_machine_that_vanished_keeps_its_sessions_for_half_a_minute_at_most(

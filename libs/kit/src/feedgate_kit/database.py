@@ -19,15 +19,16 @@ IDLE_TRANSACTION_S: Final = 5
 """A transaction that waits this long for its own process is ended, and its locks with it: an owner's stop may wait for
 them."""
 
-_SESSION: Final = {
+SESSION: Final = {
     "idle_in_transaction_session_timeout": f"{IDLE_TRANSACTION_S}s",
+    "idle_session_timeout": "60s",  # those that a rush opened, and nobody needs after it
     # A machine that has vanished says nothing: PostgreSQL would keep its sessions for hours, and run out of them.
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "2",
     "tcp_user_timeout": "20s",
 }
-"""What PostgreSQL is told of each session (PostgreSQL 15, "Client Connection Defaults", "Connection Settings")."""
+"""What PostgreSQL is told of each session (PostgreSQL 14, "Client Connection Defaults", "Connection Settings")."""
 
 
 class DatabaseUrlError(FeedgateError):
@@ -61,8 +62,9 @@ class Database:
             self.dialect = "postgresql"
             self.engine = create_async_engine(
                 url,
-                connect_args={"server_settings": _SESSION},
+                connect_args={"server_settings": SESSION},
                 pool_pre_ping=True,
+                pool_use_lifo=True,  # so that those not needed are idle
                 hide_parameters=True,
             )
         elif driver == "sqlite+aiosqlite":

@@ -219,6 +219,7 @@ class _WakeUp:
             ended = asyncio.Event()
             driver.add_termination_listener(lambda *_: ended.set())
             try:
+                await driver.execute("SET idle_session_timeout = 0")
                 await driver.add_listener(CHANNEL, lambda *_: self._wake_all())
                 await ended.wait()
             finally:

@@ -33,8 +33,12 @@ S = TypeVar("S", bound=ServiceSettings)
 MAXIMUM_WEBSOCKET_MESSAGE_BYTES: Final = 64 * 1024
 """From a client; ours to it may be of any size."""
 
-OBJECTS_BEFORE_COLLECTION: Final = 20_000
-"""With Python's 700 a start that reads 100,000 records spends half of it on garbage; what a copy keeps is none."""
+GARBAGE_AT_START: Final = (20_000, 10, 10)
+"""How many objects, and how many rounds over younger ones, before garbage is looked for (`gc.set_threshold`): with
+Python's 700 a start that reads 100,000 records spends half of it on garbage, and what a copy keeps is none."""
+GARBAGE_WHEN_READY: Final = (2_000, 10, 3)
+"""A view that ended leaves buffers in cycles; at the start's pace the oldest were looked at once in half an hour."""
+READY_LOOK_S: Final = 0.5
 
 logger = structlog.get_logger(__name__)
 
@@ -54,6 +58,7 @@ class Servable(Protocol):
     def on_stopping(self) -> Callable[[], None]: ...
     @property
     def until_unfit(self) -> Callable[[], Coroutine[Any, Any, None]]: ...
+    def waiting_for(self) -> list[str]: ...
     @property
     def ws_protocol(self) -> WebSocketProtocol: ...
     @property
@@ -96,7 +101,7 @@ async def running(
         public_socket = sockets.enter_context(service.make_socket(public))
         internal_socket = sockets.enter_context(open_listener(internal))
         addresses = Addresses(address_of(public_socket), address_of(internal_socket))
-        async with service.lifespan(), _watched_event_loop():
+        async with service.lifespan(), _beside(EVENT_LOOP.run(), "event loop delay"):
             servers = [
                 Server(service.public_app, service.ws_protocol, shutdown_s),
                 Server(service.internal_app, "none", shutdown_s, internal_tls),
@@ -116,14 +121,15 @@ async def running(
 
 
 @asynccontextmanager
-async def _watched_event_loop() -> AsyncIterator[None]:
-    watching = asyncio.create_task(EVENT_LOOP.run(), name="event loop delay")
+async def _beside(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    """Work that goes on, at most, as long as the block runs."""
+    task = asyncio.create_task(work, name=name)
     try:
         yield
     finally:
-        watching.cancel()
+        task.cancel()
         with suppress(asyncio.CancelledError):
-            await watching
+            await task
 
 
 async def serve(
@@ -182,7 +188,7 @@ def run(kind: type[S], build: Callable[[S], Servable]) -> int:
     """
     try:
         gc.freeze()  # modules live as long as the process: no collection need look at them
-        gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
+        gc.set_threshold(*GARBAGE_AT_START)
         settings = load_settings(kind)
         refuse_dangers(settings)
         configure_logging(settings.log_level)
@@ -202,13 +208,23 @@ async def _serve_built(settings: S, build: Callable[[S], Servable]) -> None:
     service = build(settings)
     if isinstance(service, Service):
         show_certificates(service.registry, settings.certificate_files())
-    await serve(
-        service,
-        settings.public_listen,
-        settings.internal_listen,
-        shutdown_s=settings.shutdown_s,
-        internal_tls=settings.load_internal_tls(),
-    )
+    async with _beside(_collect_when_ready(service.waiting_for), "garbage"):
+        await serve(
+            service,
+            settings.public_listen,
+            settings.internal_listen,
+            shutdown_s=settings.shutdown_s,
+            internal_tls=settings.load_internal_tls(),
+        )
+
+
+async def _collect_when_ready(waiting_for: Callable[[], list[str]]) -> None:
+    """Once all is read that a start reads, look for garbage more often, and no more among that."""
+    while waiting_for():  # noqa: ASYNC110 - conditions are asked, they tell nobody
+        await asyncio.sleep(READY_LOOK_S)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_WHEN_READY)
 
 
 @contextmanager
