@@ -104,7 +104,7 @@ async def test_a_taken_port_is_one_line_that_names_the_setting(box: OneBox, face
     assert (status, output) == (2, "")
     assert errors == (
         f"feedgate: FEEDGATE_UP_{face}_PORT: port {port} of 127.0.0.1 is taken by another process;"
-        " choose another, or 0 for any free one\n"
+        " allowed: another, or 0 for any free one (docs/ref/settings.md)\n"
     )
 
 
