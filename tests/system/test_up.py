@@ -85,7 +85,7 @@ async def test_a_first_start_makes_a_private_folder_and_serves_two_ports(
                 assert (await http.get(f"{box.public}{path}")).status_code == 404
         status, output, errors = feedgate("up", "--data", box.data, environment=box.environment)
         assert (status, output) == (2, "")
-        assert errors == f"feedgate: `{box.data}` is in use by another `feedgate up`\n"
+        assert errors == f"feedgate: `{box.data}` is in use by another `feedgate up` (docs/guide/one-box.md)\n"
     finally:
         assert box.stop() == 0
     assert box.log_lines()[-1]["event"] == "stopping"
@@ -113,7 +113,8 @@ def test_without_an_issuer_it_says_so_and_names_the_demo(tmp_path: Path) -> None
     assert (status, output) == (2, "")
     assert errors == (
         "feedgate: FEEDGATE_UP_ISSUERS_FILE is not set; an OIDC issuer is needed"
-        " (`feedgate demo` brings one for a try)\n"
+        " (`feedgate demo` brings one for a try); allowed: YAML list of the OIDC issuers to believe, each with its"
+        " realm, as in docs/guide/one-box.md (docs/ref/settings.md)\n"
     )
     assert not (tmp_path / "data").exists()
 

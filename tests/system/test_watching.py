@@ -367,7 +367,7 @@ ACTIONS = (
             changes("How late are pictures?").at(1),
             adds("WebSockets", 1, route="/relay/v1/notices"),
             rises("CPU", 0.001, job="ingest"),
-            changes("Memory", job="relay"),
+            rises("Memory", 1_048_576, job="ingest"),  # a camera is connected
             rises("Open files, of those allowed", 1e-9, job="relay"),
         ],
     ),

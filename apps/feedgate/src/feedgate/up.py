@@ -16,6 +16,7 @@ from feedgate_kit.dangers import refuse_dangers
 from feedgate_kit.errors import ONE_BOX_PAGE, OperatorError
 from feedgate_kit.identity import IssuerConfig
 from feedgate_kit.listening import address_of, open_listener
+from feedgate_kit.metrics import show_certificates
 from feedgate_kit.server import serve
 from feedgate_kit.settings import load_settings
 from feedgate_kit.telemetry import configure_logging
@@ -53,6 +54,7 @@ async def _run(
     with open_data_folder(folder) as data, open_listener(settings.public_listen) as listener:
         served = settings.seen_at(address_of(listener).origin)
         async with one_box(data, served, issuers=issuers, agencies=agencies, clock=clock) as box:
+            show_certificates(box.registry, settings.certificate_files())
             await serve(
                 replace(box, make_socket=lambda _: listener),
                 settings.public_listen,

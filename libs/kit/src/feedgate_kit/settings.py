@@ -80,7 +80,7 @@ class ServiceSettings(BaseSettings):
     """What browsers see: scheme, host and port without a path. Pages of another origin get no WebSocket."""
 
     issuers_file: Path | None = None
-    """YAML list of the OIDC issuers to believe, each with its realm; fields as in `IssuerConfig`."""
+    """YAML list of the OIDC issuers to believe, each with its realm, as in docs/guide/one-box.md."""
 
     agencies_file: Path | None = None
     """YAML list of the police agencies: id, name, jurisdiction, issuer."""
