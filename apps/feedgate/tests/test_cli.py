@@ -46,7 +46,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         ),
         pytest.param(
             ["verify-audit", "--data", "no-such-folder"],
-            "feedgate: `no-such-folder` holds no audit database; name the folder with --data\n",
+            "feedgate: `no-such-folder` holds no audit database; name the folder with --data (docs/guide/one-box.md)\n",
             id="no chain",
         ),
     ],

@@ -25,7 +25,7 @@ def test_a_packs_folder_names_its_jurisdictions_and_their_parents(tmp_path: Path
         ("{id: root, version: 1}", "holds no jurisdiction"),
         ("{parent: root}", "`id`"),
         ("{id: brazil}", "`id`"),
-        ("[]", "the entry: saw `an array`; allowed: an object"),
+        ("[]", "`: saw `an array`; allowed: an object"),
         ("{id: [", "expected"),
     ],
 )

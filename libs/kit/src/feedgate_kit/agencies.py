@@ -62,7 +62,7 @@ def load_agencies(path: Path) -> Mapping[str, Agency]:
             agency = Agency.model_validate(entry)
         except ValidationError as error:
             wrong = wrong_entry(error, Agency.model_fields)
-            raise AgenciesError(f"agencies file `{path}`, entry {number}, {wrong}") from error
+            raise AgenciesError(f"agencies file `{path}`, entry {number}{wrong}") from error
         if agency.id in agencies:
             raise AgenciesError(
                 f"agencies file `{path}`, entry {number}: `{agency.id}` is named twice; allowed: once"

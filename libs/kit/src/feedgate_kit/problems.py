@@ -209,9 +209,9 @@ def invalid_request(errors: Sequence[Mapping[str, Any]], body: Any) -> Problem:
 
 
 def wrong_entry(error: ValidationError, fields: Collection[str]) -> str:
-    """Of an entry of an operator's file: where it is wrong, what was seen, what is allowed."""
+    """Behind the name of an entry of an operator's file: where it is wrong, what was seen, what is allowed."""
     first = error.errors(include_url=False)[0]
-    where = f"`{_path(first['loc'])}`" if first["loc"] else "the entry"
+    where = f", `{_path(first['loc'])}`" if first["loc"] else ""
     if first["type"] in {"missing", "extra_forbidden"}:
         seen = "is missing" if first["type"] == "missing" else "is no field"
         return f"{where} {seen}; allowed: {', '.join(fields)}"

@@ -41,7 +41,7 @@ def test_a_file_names_each_issuer_once(tmp_path: Path) -> None:
         ("issuer: https://login.example", "holds none; allowed: a list of one or more"),
         ("- {", "cannot be read"),
         ("- !!python/object:os.system {}", "cannot be read"),
-        (WHOLE + "- 5", "entry 3, the entry: saw `5`; allowed: an object"),
+        (WHOLE + "- 5", "entry 3: saw `5`; allowed: an object"),
         (WHOLE + WHOLE, "named twice"),
         (
             "- {issuer: 'https://login.example', realm: owners}",

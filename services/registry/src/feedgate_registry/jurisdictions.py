@@ -56,4 +56,4 @@ def _read_manifest(path: Path) -> _Manifest:
     try:
         return _Manifest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        raise PacksFolderError(f"`{path}`, {wrong_entry(error, _Manifest.model_fields)}") from error
+        raise PacksFolderError(f"`{path}`{wrong_entry(error, _Manifest.model_fields)}") from error

@@ -58,7 +58,7 @@ def load_pools(path: Path) -> Mapping[str, Pool]:
             f"pools file `{path}` cannot be read: {cause}; allowed: a YAML list of pools"
         ) from error
     except ValidationError as error:
-        raise PoolsFileError(f"pools file `{path}`, {wrong_entry(error, _PoolEntry.model_fields)}") from error
+        raise PoolsFileError(f"pools file `{path}`{wrong_entry(error, _PoolEntry.model_fields)}") from error
     pools: dict[str, Pool] = {}
     for entry in entries:
         if entry.name in pools:

@@ -94,7 +94,7 @@ def load_issuers(path: Path) -> tuple[IssuerConfig, ...]:
             issuers.append(IssuerConfig.model_validate(entry))
         except ValidationError as error:
             wrong = wrong_entry(error, IssuerConfig.model_fields)
-            raise IssuersError(f"issuers file `{path}`, entry {number}, {wrong}") from error
+            raise IssuersError(f"issuers file `{path}`, entry {number}{wrong}") from error
         if "audience" not in entry:
             # Not left to a default: a realm that says no audience makes tokens that other applications take too.
             raise IssuersError(
