@@ -125,7 +125,7 @@ def test_a_misspelt_variable_is_an_error_and_the_nearest_is_named(monkeypatch: p
 
 def test_a_variable_that_is_like_no_setting_is_told_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     said = refused(monkeypatch, NONSENSE="1")
-    assert said.startswith(f"{PREFIX}NONSENSE is no setting of this service; settings are {PREFIX}")
+    assert said.startswith(f"{PREFIX}NONSENSE is no setting of this service; allowed: {PREFIX}")
     assert f"{PREFIX}SKEW_S" in said
     assert said.endswith(PAGE)
 

@@ -314,7 +314,7 @@ def _unknown(kind: type[ServiceSettings], environment: Mapping[str, str]) -> lis
             # Without the prefix, which all have in common and which would make everything alike.
             near = difflib.get_close_matches(name, known, n=1, cutoff=NEAR)
             settings = ", ".join(sorted(prefix + other for other in known))
-            hint = f"; did you mean {prefix}{near[0]}?" if near else f"; settings are {settings}"
+            hint = f"; did you mean {prefix}{near[0]}?" if near else f"; allowed: {settings}"
             lines.append(f"{variable} is no setting of this service{hint}")
     return lines
 
