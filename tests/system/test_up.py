@@ -85,7 +85,9 @@ async def test_a_first_start_makes_a_private_folder_and_serves_two_ports(
                 assert (await http.get(f"{box.public}{path}")).status_code == 404
         status, output, errors = feedgate("up", "--data", box.data, environment=box.environment)
         assert (status, output) == (2, "")
-        assert errors == f"feedgate: `{box.data}` is in use by another `feedgate up` (docs/guide/one-box.md)\n"
+        assert (
+            errors == f"feedgate: `{box.data}` is in use by another `feedgate up` (docs/guide/one-box.md)\n"
+        )
     finally:
         assert box.stop() == 0
     assert box.log_lines()[-1]["event"] == "stopping"
