@@ -126,7 +126,7 @@ demo-compose: images  ## Bring the whole stack up in containers with demo users,
 	@echo "  $(COMPOSE) --project-name feedgate-demo --profile demo down --volumes"
 
 .PHONY: sbom
-sbom: $(DEV)  ## Write a CycloneDX bill of materials per image to build/sbom/.
+sbom: $(DEV)  ## Write a CycloneDX bill of each image's Python packages to build/sbom/.
 	@mkdir -p build/sbom
 	@$(foreach image,$(IMAGES),$(BIN)/cyclonedx-py requirements requirements/$(image).txt \
 	  --pyproject $(call pyproject_of,$(image)) --mc-type application --output-reproducible --output-format JSON \

@@ -163,7 +163,7 @@ class Stack:
     def stop(self, service: str) -> float:
         """`docker stop`; how long it took, in seconds."""
         began_s = time.monotonic()
-        self.engine.docker("stop", "--time", "15", self.container(service))
+        self.engine.docker("stop", "--time", "30", self.container(service))
         return time.monotonic() - began_s
 
     def start(self, service: str) -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,38 @@ def test_two_of_a_kind_are_told_apart() -> None:
             if setting in service.get("environment", {})
         ]
         assert len(given) == len(set(given)) == 2
+
+
+def test_the_page_names_every_file_that_names_the_second_of_a_kind() -> None:
+    files = [REPOSITORY / "docker-compose.yml", *(REPOSITORY / "deploy/compose").iterdir()]
+    files += (REPOSITORY / "deploy/gateway").iterdir()
+    second = re.compile(r"(ingest|relay)[-_]2\b")
+    touched = {
+        str(file.relative_to(REPOSITORY)) for file in files if second.search(file.read_text(encoding="utf-8"))
+    }
+    page = (REPOSITORY / "docs/guide/operations.md").read_text(encoding="utf-8")
+    [told] = re.findall(r"\*\*A third relay or worker\*\*.*?\n\n", page, re.DOTALL)
+    assert touched == set(re.findall(r"`([\w/.-]+\.(?:yml|conf))`", told)) | {"docker-compose.yml"}
+
+
+def test_what_containers_run_needs_no_development_issuer() -> None:
+    runs = {
+        tuple(service["entrypoint"]) for service in SERVICES.values() if "tools" in service.get("image", "")
+    }
+    assert len(runs) == 2
+    for python, option, module in runs:
+        assert (python, option) == ("python", "-m")
+        code = (
+            "import runpy, sys; sys.modules['feedgate_tools.issuer'] = None;"
+            f"sys.argv = [{module!r}, '--help']; runpy.run_module({module!r}, run_name='__main__')"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(name for name in OURS if SERVICES[name]["restart"] != "no"))
+def test_a_service_is_left_time_to_let_go_of_a_kafka_that_does_not_answer(name: str) -> None:
+    assert SERVICES[name]["stop_grace_period"] == "30s"
 
 
 def test_no_password_stands_in_a_file() -> None:

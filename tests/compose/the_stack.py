@@ -97,6 +97,11 @@ def test_the_door_shows_nothing_that_is_not_for_it(stack: Stack) -> None:
     assert "nginx/" not in answers["headers"]["server"]
 
 
+def test_the_development_issuer_is_in_no_image(stack: Stack) -> None:
+    asked = "import importlib.util as found; print(found.find_spec('feedgate_tools.issuer'))"
+    assert stack.inside("python", "-c", asked).strip() == "None"
+
+
 def test_the_gateways_log_has_no_token_and_no_query(stack: Stack) -> None:
     stack.inside("python", "/tests/door.py", ORIGIN, mounts=[f"{PROBE.parent}:/tests:ro"])
     log = stack.logs("gateway")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from email.message import Message
 from pathlib import Path
 from typing import Any, cast
@@ -68,23 +69,32 @@ def test_silence_is_no_licence(described: Described) -> None:
         licence_of(cast("Any", described))
 
 
-def test_a_bill_of_materials_names_every_locked_package_with_its_hashes(tmp_path: Path) -> None:
-    file = tmp_path / "relay.cdx.json"
+PYPROJECTS = {"feedgate": ROOT / "apps/feedgate/pyproject.toml", "tools": ROOT / "tools/pyproject.toml"}
+"""Of the images that are no service's."""
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_a_bill_of_materials_names_every_locked_package_with_its_hashes(tmp_path: Path, image: str) -> None:
+    file = tmp_path / f"{image}.cdx.json"
+    pyproject = PYPROJECTS.get(image, ROOT / f"services/{image}/pyproject.toml")
     subprocess.run(
         [
-            *(Path(sys.executable).parent / "cyclonedx-py", "requirements", ROOT / "requirements/relay.txt"),
-            *("--pyproject", ROOT / "services/relay/pyproject.toml", "--mc-type", "application"),
+            *(
+                Path(sys.executable).parent / "cyclonedx-py",
+                "requirements",
+                ROOT / f"requirements/{image}.txt",
+            ),
+            *("--pyproject", pyproject, "--mc-type", "application"),
             *("--output-reproducible", "--output-format", "JSON", "--output-file", file),
         ],
         check=True,
         capture_output=True,
     )
     bill = json.loads(file.read_text(encoding="utf-8"))
-    assert bill["metadata"]["component"]["name"] == "feedgate-relay"
-    listed = {component["name"]: component for component in bill["components"]}
-    assert {part.name: part.version for part in parts("relay")}.items() <= {
-        name: component["version"] for name, component in listed.items()
-    }.items()
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    assert bill["metadata"]["component"]["name"] == project["name"]
+    listed = {(component["name"], component["version"]) for component in bill["components"]}
+    assert {(part.name, part.version) for part in parts(image)} <= listed
     for component in bill["components"]:
         hashes = [
             hash_ for reference in component["externalReferences"] for hash_ in reference.get("hashes", [])

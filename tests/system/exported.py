@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry
 
-from feedgate.metrics_reference import SERVICES, documented
+from feedgate.metrics_reference import SERVICES, SHARED, documented
 from feedgate_access_policy import decision
-from feedgate_kit.metrics import PROCESS, HttpMetrics
+from feedgate_kit.metrics import PROCESS
 
 ADDED = {"service", "job", "instance"}
 """By the page of metrics and by Prometheus."""
@@ -46,7 +46,7 @@ def _made(make: Callable[[CollectorRegistry], object]) -> CollectorRegistry:
     return registry
 
 
-for _registry in (PROCESS, _made(HttpMetrics), *(_made(make) for _, make in SERVICES)):
+for _registry in (PROCESS, *(_made(make) for _, make in (*SHARED, *SERVICES))):
     _note(_registry)
 for _where, _values in LATER.items():
     VALUES[_where] |= _values

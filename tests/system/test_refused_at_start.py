@@ -1,5 +1,6 @@
 """What a service refuses at its start: one line, status 2, and nothing was done."""
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from tests.servers.process import ServerProcess
 
 AUDIT = "FEEDGATE_AUDIT_"
 ISSUERS = "- {issuer: 'https://id.example.org/realms/owners', realm: owners, audience: feedgate}\n"
+DOCUMENTED = re.compile(r" \(docs/\S+\.md\)$")
 LATER = "9999_from_a_later_version"
 READY_S = 60.0
 STAYS_S = 3.0
@@ -62,6 +64,8 @@ def refused(environment: Mapping[str, str]) -> str:
     lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert done.returncode == 2, done.stderr
     [line] = lines
+    assert "; allowed: " in line
+    assert DOCUMENTED.search(line)
     return line
 
 
@@ -106,6 +110,31 @@ def test_a_realm_without_an_audience(audit: dict[str, str]) -> None:
     issuers.write_text(ISSUERS.replace(", audience: feedgate", ""), encoding="utf-8")
     line = refused(audit)
     assert line.startswith(f"issuers file `{issuers}`, entry 1: `audience` is missing; allowed: ")
+    assert line.endswith(" (docs/guide/one-box.md)")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        pytest.param("SKEW_S", "half a second", "SKEW_S: saw `half a second`; allowed: ", id="wrong"),
+        pytest.param(
+            "OWNER_HASH_KEY",
+            None,
+            "OWNER_HASH_KEY is not set; it has no default; allowed: Secret of at least 32 random characters ",
+            id="missing",
+        ),
+        pytest.param(
+            "ISSUERS_FILE", None, "ISSUERS_FILE is not set; an OIDC issuer is needed", id="missing, of all"
+        ),
+    ],
+)
+def test_a_setting_that_is_wrong_or_missing(
+    audit: dict[str, str], name: str, value: str | None, said: str
+) -> None:
+    given = {variable: text for variable, text in audit.items() if variable != f"{AUDIT}{name}"}
+    line = refused(given if value is None else given | {f"{AUDIT}{name}": value})
+    assert line.startswith(AUDIT + said)
+    assert line.endswith(" (docs/ref/settings.md)")
 
 
 @pytest.mark.parametrize("setting", ["CA_FILE", "KAFKA_CA_FILE"])
@@ -194,6 +223,7 @@ async def test_a_second_relay_of_one_name(kafka_broker: KafkaBroker, tmp_path: P
         assert (
             relays[2].last_words(1).startswith("FEEDGATE_RELAY_RELAY_ID: another relay is `relay-1` already;")
         )
+        assert DOCUMENTED.search(relays[2].last_words(1))
         assert has_said(relays[0], "another relay says this one's name")
         assert [relay.running for relay in relays] == [True, True, False]
     finally:
@@ -233,6 +263,7 @@ async def test_of_two_ingest_workers_of_one_name_one_ends(kafka_broker: KafkaBro
         assert one.last_words(1).startswith(
             "FEEDGATE_INGEST_WORKER_ID: another worker has joined as `site-1`, and has this one's cameras;"
         )
+        assert DOCUMENTED.search(one.last_words(1))
         with pytest.raises(StoryError):
             await eventually(ended, lambda those: those != [one], STAYS_S, "the other one to end")
     finally:

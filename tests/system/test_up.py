@@ -85,7 +85,9 @@ async def test_a_first_start_makes_a_private_folder_and_serves_two_ports(
                 assert (await http.get(f"{box.public}{path}")).status_code == 404
         status, output, errors = feedgate("up", "--data", box.data, environment=box.environment)
         assert (status, output) == (2, "")
-        assert errors == f"feedgate: `{box.data}` is in use by another `feedgate up`\n"
+        assert (
+            errors == f"feedgate: `{box.data}` is in use by another `feedgate up` (docs/guide/one-box.md)\n"
+        )
     finally:
         assert box.stop() == 0
     assert box.log_lines()[-1]["event"] == "stopping"
@@ -104,7 +106,7 @@ async def test_a_taken_port_is_one_line_that_names_the_setting(box: OneBox, face
     assert (status, output) == (2, "")
     assert errors == (
         f"feedgate: FEEDGATE_UP_{face}_PORT: port {port} of 127.0.0.1 is taken by another process;"
-        " choose another, or 0 for any free one\n"
+        " allowed: another, or 0 for any free one (docs/ref/settings.md)\n"
     )
 
 
@@ -113,7 +115,8 @@ def test_without_an_issuer_it_says_so_and_names_the_demo(tmp_path: Path) -> None
     assert (status, output) == (2, "")
     assert errors == (
         "feedgate: FEEDGATE_UP_ISSUERS_FILE is not set; an OIDC issuer is needed"
-        " (`feedgate demo` brings one for a try)\n"
+        " (`feedgate demo` brings one for a try); allowed: YAML list of the OIDC issuers to believe, each with its"
+        " realm, as in docs/guide/one-box.md (docs/ref/settings.md)\n"
     )
     assert not (tmp_path / "data").exists()
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -30,6 +31,7 @@ from feedgate_tools.demo.page_routes import StoryError
 from feedgate_tools.demo.story import People, Shared
 from feedgate_tools.simulator.process import Simulator
 from feedgate_tools.simulator.settings import Settings
+from tests.servers.certificates import CertificateAuthority
 from tests.servers.deployment import PACKAGES, Deployment
 from tests.servers.kafka import KafkaBroker
 from tests.servers.machine import faketime_library
@@ -51,6 +53,7 @@ pytestmark = [
 TOKEN = "of this test's webhook"
 UNREADABLE = b"\xff\xff\xff"
 CAMERA = "/cam0"
+MIB = 1_048_576
 AHEAD_S = 0.3
 """How far registry's clock is set ahead: less than what is allowed. No slow heartbeat looks like it."""
 BEFORE_S = 5.0
@@ -74,10 +77,12 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
 async def deployment(
     tmp_path_factory: pytest.TempPathFactory, broker: KafkaBroker, postgres_server: PostgresServer
 ) -> AsyncIterator[Deployment]:
+    authority = CertificateAuthority(tmp_path_factory.mktemp("authority"), valid_for=timedelta(days=30))
     async with Deployment(
         tmp_path_factory.mktemp("deployment"),
         kafka_bootstrap=broker.bootstrap,
         make_database=postgres_server.create_separated_database,
+        environment={"audit": {"FEEDGATE_AUDIT_CA_FILE": str(authority.ca_file)}},
     ) as deployed:
         yield deployed
 
@@ -363,7 +368,7 @@ ACTIONS = (
             changes("How late are pictures?").at(1),
             adds("WebSockets", 1, route="/relay/v1/notices"),
             rises("CPU", 0.001, job="ingest"),
-            changes("Memory", job="relay"),
+            rises("Memory", 4 * MIB, job="ingest"),  # a camera is read: 8 MiB once, idle 0.1 MiB at a time
             rises("Open files, of those allowed", 1e-9, job="relay"),
         ],
     ),

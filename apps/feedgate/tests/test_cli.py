@@ -24,7 +24,8 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     [
         pytest.param(
             ["migrate", "registry", "--database-url", "mysql://u:secret@127.0.0.1/x"],
-            "feedgate: database driver `mysql`; allowed: `postgresql+asyncpg`, `sqlite+aiosqlite`\n",
+            "feedgate: database driver `mysql`; allowed: `postgresql+asyncpg`, `sqlite+aiosqlite`"
+            " (docs/ref/settings.md)\n",
             id="another database",
         ),
         pytest.param(
@@ -40,12 +41,12 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         pytest.param(
             ["topics", "apply", "--bootstrap", "127.0.0.1:1", "--agencies-file", "no-such-file"],
             "feedgate: agencies file `no-such-file` cannot be read: [Errno 2] No such file or directory:"
-            " 'no-such-file'\n",
+            " 'no-such-file'; allowed: a YAML list of agencies (docs/guide/one-box.md)\n",
             id="no agencies",
         ),
         pytest.param(
             ["verify-audit", "--data", "no-such-folder"],
-            "feedgate: `no-such-folder` holds no audit database; name the folder with --data\n",
+            "feedgate: `no-such-folder` holds no audit database; name the folder with --data (docs/guide/one-box.md)\n",
             id="no chain",
         ),
     ],

@@ -30,7 +30,8 @@ def test_what_one_box_would_ignore_is_refused(
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(
-        SettingsError, match=rf"^{variable}: saw .*one box keeps everything in its data folder$"
+        SettingsError,
+        match=rf"^{variable}: saw .*one box keeps everything in its data folder \(docs/ref/settings\.md\)$",
     ):
         load_settings(UpSettings)
 

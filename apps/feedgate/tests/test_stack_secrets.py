@@ -118,6 +118,16 @@ def test_a_certificate_is_believed_for_its_names_alone(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("service", ["ingest", "relay"])
+def test_an_internal_certificate_is_for_up_to_nine_containers(tmp_path: Path, service: str) -> None:
+    make_stack_secrets(tmp_path, PLAN)
+    certificate = x509.load_pem_x509_certificate((tmp_path / service / "internal.pem").read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert {f"{service}-{number}.inside" for number in range(1, 10)} <= set(
+        names.get_values_for_type(x509.DNSName)
+    )
+
+
 @pytest.mark.parametrize(
     ("later", "hosts", "same"),
     [

@@ -45,4 +45,6 @@ def test_a_file_that_cannot_be_used_is_one_line_that_says_why(tmp_path: Path, te
     with pytest.raises(AgenciesError) as raised:
         load_agencies(path)
     assert said in str(raised.value)
+    assert "allowed: " in str(raised.value)
+    assert str(raised.value).endswith(" (docs/guide/one-box.md)")
     assert "\n" not in str(raised.value)

@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 )
 from pydantic import SecretStr
 
-from feedgate_kit.dangers import dangers
+from feedgate_kit.dangers import dangers, refuse_dangers
 from feedgate_kit.server import run
 from feedgate_kit.service import Service
-from feedgate_kit.settings import CallerSettings, settings_of
+from feedgate_kit.settings import CallerSettings, SettingsError, settings_of
 
 
 class CalledSettings(CallerSettings):
@@ -102,7 +102,9 @@ def test_what_is_safe_is_let_through(changes: dict[str, object]) -> None:
 @pytest.mark.parametrize("case", DANGEROUS)
 def test_a_danger_is_one_line_that_says_where_to_read(case: str) -> None:
     changes, said = DANGEROUS[case]
-    [line] = dangers(settings(**changes))
+    with pytest.raises(SettingsError) as refused:
+        refuse_dangers(settings(**changes))
+    [line] = str(refused.value).splitlines()
     assert line.startswith(said)
     assert line.endswith(" (docs/ref/settings.md)")
     assert "hunter2" not in line
@@ -128,6 +130,7 @@ def test_a_development_issuer_is_for_loopback_alone(
     [line] = dangers(settings(issuers_file=issuers, **changes))
     assert "issuer `http://127.0.0.1:8180/realms/owners` is plain http" in line
     assert setting in line
+    assert line.endswith(" (docs/ref/settings.md)")
 
 
 NOW = dt.datetime.now(dt.UTC)
@@ -174,6 +177,7 @@ def test_a_certificate_that_is_not_in_date_is_refused(
     assert line.startswith(f"FEEDGATE_SERVICE_{setting.upper()}: `{file}` is valid from ")
     assert f" until {until}" in line
     assert "; allowed: a certificate that is in date now" in line
+    assert line.endswith(" (docs/ref/settings.md)")
 
 
 def test_the_next_authority_beside_one_that_is_over_is_enough(tmp_path: Path) -> None:
@@ -185,7 +189,9 @@ def test_a_file_without_a_certificate_and_a_key_of_another_are_refused(tmp_path:
     file, key_file = certificate(tmp_path, "one", (-1, 30))
     _, another = certificate(tmp_path, "another", (-1, 30))
     [line] = dangers(CalledSettings(ca_file=key_file))
-    assert "holds no PEM certificate" in line
+    assert line.endswith(
+        "holds no PEM certificate; allowed: a PEM file of certificates (docs/ref/settings.md)"
+    )
     [line] = dangers(CalledSettings(internal_certificate_file=file, internal_key_file=another))
     assert line.startswith(
         f"FEEDGATE_SERVICE_INTERNAL_KEY_FILE: saw `{another}` (not the certificate's key);"

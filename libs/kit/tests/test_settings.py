@@ -10,6 +10,7 @@ from feedgate_kit.identity import IssuersError, PlainHttpIssuerError
 from feedgate_kit.settings import ServiceSettings, SettingsError, load_settings, settings_of
 
 PREFIX = "FEEDGATE_ACCESS_POLICY_"
+PAGE = " (docs/ref/settings.md)"
 
 
 class PolicySettings(ServiceSettings):
@@ -63,7 +64,10 @@ def test_a_secret_may_be_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 def test_a_secrets_directory_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FEEDGATE_SECRETS_DIR", str(tmp_path / "none"))
-    with pytest.raises(SettingsError, match=r"FEEDGATE_SECRETS_DIR: `.*none` is not a directory"):
+    with pytest.raises(
+        SettingsError,
+        match=r"FEEDGATE_SECRETS_DIR: `.*none` is not a directory; allowed: .* \(docs/ref/settings\.md\)$",
+    ):
         load_settings(PolicySettings)
 
 
@@ -88,12 +92,13 @@ def test_a_wrong_value_is_one_line_with_its_variable_what_was_seen_and_what_is_a
     assert (PREFIX + name) in said
     assert "\n" not in said
     assert allowed in said
+    assert said.endswith(PAGE)
     assert name == "POOLS" or f"saw `{value}`" in said
 
 
 def test_each_wrong_value_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     said = refused(monkeypatch, PUBLIC_PORT="x", INTERNAL_PORT="y", LOG_LEVEL="z")
-    assert len(said.splitlines()) == 3
+    assert [line.endswith(PAGE) for line in said.splitlines()] == [True, True, True]
 
 
 @pytest.mark.parametrize(
@@ -107,18 +112,22 @@ def test_each_wrong_value_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_error_never_repeats_a_secret(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     said = refused(monkeypatch, **{name: value})
     assert PREFIX + name in said
+    assert said.endswith(PAGE)
     assert "hunter2" not in said
 
 
 def test_a_misspelt_variable_is_an_error_and_the_nearest_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     said = refused(monkeypatch, PUBLIC_PROT="9000")
-    assert said == f"{PREFIX}PUBLIC_PROT is no setting of this service; did you mean {PREFIX}PUBLIC_PORT?"
+    assert (
+        said == f"{PREFIX}PUBLIC_PROT is no setting of this service; did you mean {PREFIX}PUBLIC_PORT?{PAGE}"
+    )
 
 
 def test_a_variable_that_is_like_no_setting_is_told_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     said = refused(monkeypatch, NONSENSE="1")
-    assert said.startswith(f"{PREFIX}NONSENSE is no setting of this service; settings are {PREFIX}")
+    assert said.startswith(f"{PREFIX}NONSENSE is no setting of this service; allowed: {PREFIX}")
     assert f"{PREFIX}SKEW_S" in said
+    assert said.endswith(PAGE)
 
 
 def test_variables_of_other_services_are_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,10 +140,34 @@ def test_every_setting_says_how_to_choose_it() -> None:
         assert field.description, name
 
 
-@pytest.mark.parametrize("method", ["load_issuers", "load_agencies", "require_database_url"])
-def test_what_is_needed_and_not_set_is_one_line_that_names_it(method: str) -> None:
-    with pytest.raises(SettingsError, match=r"^FEEDGATE_ACCESS_POLICY_[A-Z_]+ is not set; [^\n]*$"):
+@pytest.mark.parametrize(
+    ("method", "allowed"),
+    [
+        ("load_issuers", "YAML list of the OIDC issuers to believe"),
+        ("load_agencies", "YAML list of the police agencies"),
+        ("require_database_url", "`postgresql+asyncpg://user:password@host/name`, or `sqlite"),
+    ],
+)
+def test_what_is_needed_and_not_set_is_one_line_that_names_it_and_what_it_may_be(
+    method: str, allowed: str
+) -> None:
+    with pytest.raises(SettingsError, match=r"^FEEDGATE_ACCESS_POLICY_[A-Z_]+ is not set; [^\n]*$") as raised:
         getattr(PolicySettings(), method)()
+    assert f"; allowed: {allowed}" in str(raised.value)
+    assert str(raised.value).endswith(PAGE)
+
+
+class NeedySettings(PolicySettings):
+    ticket_key_file: Path
+    """Private keys, PEM. The first signs tickets."""
+
+
+def test_a_setting_without_a_default_is_one_line_that_says_what_it_may_be() -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_settings(NeedySettings)
+    assert str(raised.value) == (
+        f"{PREFIX}TICKET_KEY_FILE is not set; it has no default; allowed: Private keys, PEM{PAGE}"
+    )
 
 
 PLAIN = "- {issuer: 'http://127.0.0.1:8180/realms/owners', realm: owners, audience: feedgate}"

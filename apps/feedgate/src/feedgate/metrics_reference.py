@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -11,7 +12,7 @@ from prometheus_client.registry import Collector
 from feedgate_access_policy.metrics import AccessPolicyMetrics
 from feedgate_audit.metrics import AuditMetrics
 from feedgate_ingest.metrics import IngestMetrics
-from feedgate_kit.metrics import PROCESS, HttpMetrics
+from feedgate_kit.metrics import PROCESS, HttpMetrics, show_certificates
 from feedgate_registry.metrics import RegistryMetrics
 from feedgate_relay.metrics import RelayMetrics
 
@@ -21,6 +22,10 @@ SERVICES: Final[tuple[tuple[str, Callable[[CollectorRegistry], object]], ...]] =
     ("ingest", IngestMetrics),
     ("relay", RelayMetrics),
     ("audit", AuditMetrics),
+)
+SHARED: Final[tuple[tuple[str, Callable[[CollectorRegistry], object]], ...]] = (
+    ("Every service's HTTP", HttpMetrics),
+    ("Every service's certificates", partial(show_certificates, files={})),
 )
 
 HEAD: Final = """\
@@ -64,7 +69,7 @@ def metrics_of(make: Callable[[CollectorRegistry], object]) -> list[DocumentedMe
 def metrics_reference() -> str:
     """The whole page."""
     parts = [HEAD]
-    for title, make in (("Every service's HTTP", HttpMetrics), *SERVICES):
+    for title, make in (*SHARED, *SERVICES):
         parts += [f"## {title}\n", *_table(metrics_of(make)), ""]
     process = sorted(documented(PROCESS), key=lambda metric: metric.name)
     return "\n".join([*parts, "## Every process\n", *_table(process)]) + "\n"

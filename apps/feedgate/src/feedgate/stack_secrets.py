@@ -51,10 +51,9 @@ WITH_DATABASE: Final = ("registry", "access-policy", "audit")
 CALLERS: Final = ("ingest", "relay")
 """They have tokens of their own."""
 INSTANCES: Final[Mapping[str, Sequence[str]]] = {
-    "ingest": ("ingest-1", "ingest-2"),
-    "relay": ("relay-1", "relay-2"),
+    service: tuple(f"{service}-{number}" for number in range(1, 10)) for service in CALLERS
 }
-"""The containers of a service that has more than one."""
+"""The containers of a service that may have more than one: up to nine, though the stack starts two."""
 
 
 class StackSecretsError(FeedgateError):

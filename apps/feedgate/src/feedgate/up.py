@@ -13,16 +13,19 @@ from feedgate.settings import UpSettings
 from feedgate_kit.agencies import Agency
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.dangers import refuse_dangers
-from feedgate_kit.errors import FeedgateError
+from feedgate_kit.errors import ONE_BOX_PAGE, OperatorError
 from feedgate_kit.identity import IssuerConfig
 from feedgate_kit.listening import address_of, open_listener
+from feedgate_kit.metrics import show_certificates
 from feedgate_kit.server import serve
 from feedgate_kit.settings import load_settings
 from feedgate_kit.telemetry import configure_logging
 
 
-class UnbelievedAgencyError(FeedgateError):
+class UnbelievedAgencyError(OperatorError):
     """An agency's people could not be believed, whatever token they showed."""
+
+    page = ONE_BOX_PAGE
 
 
 def run_one_box(folder: Path) -> None:
@@ -51,6 +54,7 @@ async def _run(
     with open_data_folder(folder) as data, open_listener(settings.public_listen) as listener:
         served = settings.seen_at(address_of(listener).origin)
         async with one_box(data, served, issuers=issuers, agencies=agencies, clock=clock) as box:
+            show_certificates(box.registry, settings.certificate_files())
             await serve(
                 replace(box, make_socket=lambda _: listener),
                 settings.public_listen,
@@ -71,5 +75,5 @@ def refuse_unbelieved(agencies: Mapping[str, Agency], issuers: Iterable[IssuerCo
         if speaks_for.get(agency.id) != agency.issuer:
             raise UnbelievedAgencyError(
                 f"agency `{agency.id}` names the issuer `{agency.issuer}`; the issuers file has "
-                f"`{speaks_for.get(agency.id, 'none')}` for it"
+                f"`{speaks_for.get(agency.id, 'none')}` for it; allowed: the same in both"
             )

@@ -7,7 +7,8 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from feedgate_kit.errors import FeedgateError
+from feedgate_kit.errors import ONE_BOX_PAGE, OperatorError
+from feedgate_kit.problems import wrong_entry
 
 AgencyId = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?$")]
 """Lower-case letters, digits and hyphens, at most 48: it ends the name of the agency's topic."""
@@ -17,8 +18,10 @@ Acr = Annotated[str, Field(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,120}$")]
 """A value of the claim `acr`: printable ASCII without spaces, `"` and `\\`, so that it can stand in a challenge."""
 
 
-class AgenciesError(FeedgateError):
+class AgenciesError(OperatorError):
     """The list of agencies cannot be used."""
+
+    page = ONE_BOX_PAGE
 
 
 class Agency(BaseModel):
@@ -48,20 +51,21 @@ def load_agencies(path: Path) -> Mapping[str, Agency]:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         cause = " ".join(str(error).split())
-        raise AgenciesError(f"agencies file `{path}` cannot be read: {cause}") from error
+        raise AgenciesError(
+            f"agencies file `{path}` cannot be read: {cause}; allowed: a YAML list of agencies"
+        ) from error
     if not isinstance(entries, list) or not entries:
-        raise AgenciesError(f"agencies file `{path}` must hold a list of one or more agencies")
+        raise AgenciesError(f"agencies file `{path}` holds none; allowed: a list of one or more agencies")
     agencies: dict[str, Agency] = {}
     for number, entry in enumerate(entries, start=1):
         try:
             agency = Agency.model_validate(entry)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise AgenciesError(
-                f"agencies file `{path}`, entry {number}, `{where}`: {first['msg']}"
-            ) from error
+            wrong = wrong_entry(error, Agency.model_fields)
+            raise AgenciesError(f"agencies file `{path}`, entry {number}{wrong}") from error
         if agency.id in agencies:
-            raise AgenciesError(f"agencies file `{path}`, entry {number}: `{agency.id}` is named twice")
+            raise AgenciesError(
+                f"agencies file `{path}`, entry {number}: `{agency.id}` is named twice; allowed: once"
+            )
         agencies[agency.id] = agency
     return agencies

@@ -44,6 +44,8 @@ class Composition:
     on_stopping: Callable[[], None]
     ws_protocol: WebSocketProtocol
     make_socket: MakeSocket
+    registry: CollectorRegistry
+    """What is measured of the whole."""
     services: tuple[Service, ...]
 
     @staticmethod
@@ -87,6 +89,7 @@ def compose(
         on_stopping=_all_stopping(services),
         ws_protocol=_only_one("ws_protocol", [part.ws_protocol for part in services], DEFAULT_WS_PROTOCOL),
         make_socket=_only_one("make_socket", [part.make_socket for part in services], open_listener),
+        registry=registry,
         services=tuple(services),
     )
     for app in (public, internal):

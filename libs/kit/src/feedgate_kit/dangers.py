@@ -9,7 +9,6 @@ from feedgate_kit.errors import FeedgateError
 from feedgate_kit.identity.plain_http import is_loopback
 from feedgate_kit.settings import ServiceSettings, SettingsError
 
-PAGE: Final = "docs/ref/settings.md"
 ENCRYPTED: Final = frozenset({"require", "verify-ca", "verify-full"})
 """Values of asyncpg's `ssl` that never fall back to plain text."""
 
@@ -26,16 +25,13 @@ def refuse_dangers(settings: ServiceSettings) -> None:
 
 
 def dangers(settings: ServiceSettings) -> Iterator[str]:
-    """One line each: what was seen, what is allowed, where it is documented."""
-    for line in (
-        *_unusable_files(settings),
-        *_plain_calls(settings),
-        *_plain_kafka(settings),
-        *_plain_database(settings),
-        *_open_internal_port(settings),
-        *_no_skew(settings),
-    ):
-        yield f"{line} ({PAGE})"
+    """One line each: what was seen and what is allowed."""
+    yield from _unusable_files(settings)
+    yield from _plain_calls(settings)
+    yield from _plain_kafka(settings)
+    yield from _plain_database(settings)
+    yield from _open_internal_port(settings)
+    yield from _no_skew(settings)
 
 
 def _unusable_files(settings: ServiceSettings) -> Iterator[str]:

@@ -9,7 +9,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from feedgate_kit.errors import FeedgateError
+from feedgate_kit.errors import OperatorError
 
 SQLITE_BUSY_TIMEOUT_S = 10
 """How long a writer waits for another writer of the same SQLite file."""
@@ -31,7 +31,7 @@ SESSION: Final = {
 """What PostgreSQL is told of each session (PostgreSQL 14, "Client Connection Defaults", "Connection Settings")."""
 
 
-class DatabaseUrlError(FeedgateError):
+class DatabaseUrlError(OperatorError):
     """The URL names a database this product does not speak to."""
 
 

@@ -1,6 +1,10 @@
 """The root of expected failures, and those of the plumbing itself."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+SETTINGS_PAGE: Final = "docs/ref/settings.md"
+ONE_BOX_PAGE: Final = "docs/guide/one-box.md"
+SERVICES_PAGE: Final = "docs/guide/services.md"
 
 
 class FeedgateError(Exception):
@@ -11,6 +15,21 @@ class FeedgateError(Exception):
     """
 
     retriable: ClassVar[bool] = False
+
+
+class OperatorError(FeedgateError):
+    """What an operator can put right: every line of it ends with the page that says how.
+
+    A line that names a page already keeps that one.
+    """
+
+    page: ClassVar[str] = SETTINGS_PAGE
+
+    def __init__(self, message: str) -> None:
+        super().__init__("\n".join(self._with_page(line) for line in message.splitlines()))
+
+    def _with_page(self, line: str) -> str:
+        return line if line.endswith(".md)") else f"{line} ({self.page})"
 
 
 class BusError(FeedgateError):

@@ -5,12 +5,12 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
-from feedgate_kit.errors import FeedgateError
+from feedgate_kit.errors import OperatorError
 
 BACKLOG: Final = 2048
 
 
-class ListenError(FeedgateError):
+class ListenError(OperatorError):
     """A server cannot listen where its settings say; names the setting."""
 
 
@@ -57,7 +57,8 @@ def open_listener(listen: Listen) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
         raise ListenError(
-            f"{listen.host_setting}: `{listen.host}` is no address of this machine ({error.strerror})"
+            f"{listen.host_setting}: `{listen.host}` is no address of this machine ({error.strerror});"
+            " allowed: one of its own"
         ) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -79,8 +80,11 @@ def _cause(error: OSError, listen: Listen) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
             f"{listen.port_setting}: port {listen.port} of {listen.host} is taken by another process;"
-            " choose another, or 0 for any free one"
+            " allowed: another, or 0 for any free one"
         )
     if error.errno == errno.EACCES:
-        return f"{listen.port_setting}: port {listen.port} needs privileges; choose one from 1024 on"
-    return f"{listen.host_setting}: cannot listen on `{listen.host}` ({error.strerror})"
+        return f"{listen.port_setting}: port {listen.port} needs privileges; allowed: from 1024 on"
+    return (
+        f"{listen.host_setting}: cannot listen on `{listen.host}` ({error.strerror});"
+        " allowed: an address of this machine"
+    )

@@ -16,7 +16,7 @@ from alembic.util import CommandError
 from sqlalchemy import Column, Connection, MetaData, String, Table, delete, insert, inspect, select, text
 
 from feedgate_kit.database import Database
-from feedgate_kit.errors import FeedgateError
+from feedgate_kit.errors import SERVICES_PAGE, OperatorError
 
 Schema = Literal["older", "current", "expanded", "newer"]
 """`expanded` is newer, too, and says that this version can run on it."""
@@ -29,8 +29,10 @@ _COMPATIBILITY = Table(
 )
 
 
-class NewerSchemaError(FeedgateError):
+class NewerSchemaError(OperatorError):
     """The database is at a revision this version does not know; nothing in it was changed."""
+
+    page = SERVICES_PAGE
 
 
 def _config(package: str) -> Config:
@@ -96,7 +98,7 @@ async def refuse_newer(database: Database, package: str) -> None:
         raise NewerSchemaError(
             f"the database is at revision `{seen}`, which {package} does not know and which needs at least"
             f" `{oldest or seen}`; allowed: at most `{head}`. Start the version that migrated it, or restore the"
-            " database from before (docs/guide/services.md)"
+            " database from before"
         )
 
 

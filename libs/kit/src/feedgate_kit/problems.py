@@ -1,7 +1,7 @@
 """Errors as callers see them: problem details (RFC 9457), every one with a stable type."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPMethod, HTTPStatus
 from typing import Any, Final
@@ -10,6 +10,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -205,6 +206,16 @@ def invalid_request(errors: Sequence[Mapping[str, Any]], body: Any) -> Problem:
         detail=f"{len(wrong)} of the request's values cannot be used: {named}",
         errors=shown,
     )
+
+
+def wrong_entry(error: ValidationError, fields: Collection[str]) -> str:
+    """Behind the name of an entry of an operator's file: where it is wrong, what was seen, what is allowed."""
+    first = error.errors(include_url=False)[0]
+    where = f", `{_path(first['loc'])}`" if first["loc"] else ""
+    if first["type"] in {"missing", "extra_forbidden"}:
+        seen = "is missing" if first["type"] == "missing" else "is no field"
+        return f"{where} {seen}; allowed: {', '.join(fields)}"
+    return f"{where}: saw `{_seen(_Wrong(first['loc'], first['input'], ''))}`; allowed: {_allowed(first)}"
 
 
 def _not_json(request: Request) -> Problem:

@@ -7,6 +7,7 @@ name in lower case in the directory `FEEDGATE_SECRETS_DIR` names.
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, TypeVar
@@ -19,7 +20,7 @@ from pydantic_settings import SettingsError as PydanticSettingsError
 
 from feedgate_kit.agencies import Agency, load_agencies
 from feedgate_kit.clock import Clock
-from feedgate_kit.errors import FeedgateError
+from feedgate_kit.errors import OperatorError
 from feedgate_kit.identity.issuers import IssuerConfig, load_issuers
 from feedgate_kit.identity.plain_http import refuse_plain_http
 from feedgate_kit.listening import Listen
@@ -35,7 +36,7 @@ NEAR: Final = 0.75
 """How alike two names must be for one to be meant by the other: two letters swapped in six still are."""
 
 
-class SettingsError(FeedgateError):
+class SettingsError(OperatorError):
     """Settings nobody can run with. One line per setting: its variable, what was seen, what is allowed."""
 
 
@@ -79,7 +80,7 @@ class ServiceSettings(BaseSettings):
     """What browsers see: scheme, host and port without a path. Pages of another origin get no WebSocket."""
 
     issuers_file: Path | None = None
-    """YAML list of the OIDC issuers to believe, each with its realm; fields as in `IssuerConfig`."""
+    """YAML list of the OIDC issuers to believe, each with its realm, as in docs/guide/one-box.md."""
 
     agencies_file: Path | None = None
     """YAML list of the police agencies: id, name, jurisdiction, issuer."""
@@ -130,6 +131,14 @@ class ServiceSettings(BaseSettings):
         """The environment variable of a field."""
         return f"{cls.model_config.get('env_prefix', '')}{field}".upper()
 
+    @classmethod
+    def missing(cls, field: str, why: str) -> SettingsError:
+        """That a setting is needed, and what it may be: the first sentence of its description."""
+        allowed = re.split(r"\.\s|\.$", cls.model_fields[field].description or "")[0]
+        return SettingsError(
+            f"{cls.setting_name(field)} is not set; {why}; allowed: {' '.join(allowed.split())}"
+        )
+
     @property
     def public_listen(self) -> Listen:
         return self._listen("public")
@@ -147,9 +156,8 @@ class ServiceSettings(BaseSettings):
             PlainHttpIssuerError: an issuer is plain http and not everything is on loopback.
         """
         if self.issuers_file is None:
-            raise SettingsError(
-                f"{self.setting_name('issuers_file')} is not set; an OIDC issuer is needed"
-                " (`feedgate demo` brings one for a try)"
+            raise self.missing(
+                "issuers_file", "an OIDC issuer is needed (`feedgate demo` brings one for a try)"
             )
         issuers = load_issuers(self.issuers_file)
         refuse_plain_http((url for issuer in issuers for url in issuer.urls), self.own_hosts())
@@ -163,9 +171,7 @@ class ServiceSettings(BaseSettings):
             AgenciesError: it cannot be used.
         """
         if self.agencies_file is None:
-            raise SettingsError(
-                f"{self.setting_name('agencies_file')} is not set; the list of agencies is needed"
-            )
+            raise self.missing("agencies_file", "the list of agencies is needed")
         return load_agencies(self.agencies_file)
 
     def load_trust(self) -> Trust:
@@ -187,10 +193,8 @@ class ServiceSettings(BaseSettings):
         if certificate is None and key is None:
             return None
         if certificate is None or key is None:
-            missing = "internal_key_file" if key is None else "internal_certificate_file"
-            raise SettingsError(
-                f"{self.setting_name(missing)} is not set; a certificate and its key go together"
-            )
+            half = "internal_key_file" if key is None else "internal_certificate_file"
+            raise self.missing(half, "a certificate and its key go together")
         return load_server_certificate(
             certificate,
             key,
@@ -214,9 +218,7 @@ class ServiceSettings(BaseSettings):
             SettingsError: it is not set.
         """
         if self.database_url is None:
-            raise SettingsError(
-                f"{self.setting_name('database_url')} is not set; this service keeps a database"
-            )
+            raise self.missing("database_url", "this service keeps a database")
         return self.database_url.get_secret_value()
 
     def own_hosts(self) -> Mapping[str, str]:
@@ -257,7 +259,7 @@ class CallerSettings(ServiceSettings):
     """This service's name at that issuer."""
 
     client_secret: SecretStr | None = None
-    """Its secret there. Give it as a file."""
+    """This service's secret at that issuer. Give it as a file."""
 
     def called_urls(self) -> Mapping[str, str]:
         return {self.setting_name("token_url"): self.token_url}
@@ -269,10 +271,8 @@ class CallerSettings(ServiceSettings):
             SettingsError: the endpoint or the secret is not set.
         """
         if not self.token_url or self.client_secret is None:
-            missing = "client_secret" if self.token_url else "token_url"
-            raise SettingsError(
-                f"{self.setting_name(missing)} is not set; other services are called with a token"
-            )
+            field = "client_secret" if self.token_url else "token_url"
+            raise self.missing(field, "other services are called with a token")
         return ClientCredentials(
             self.token_url, self.client_id, self.client_secret.get_secret_value(), clock, trust=trust
         )
@@ -294,7 +294,9 @@ def load_settings(kind: type[S]) -> S:
         raise SettingsError("\n".join(unknown))
     secrets = os.environ.get(SECRETS_DIR_VARIABLE)
     if secrets is not None and not Path(secrets).is_dir():
-        raise SettingsError(f"{SECRETS_DIR_VARIABLE}: `{secrets}` is not a directory")
+        raise SettingsError(
+            f"{SECRETS_DIR_VARIABLE}: `{secrets}` is not a directory; allowed: one of files named like settings"
+        )
     try:
         return kind(_secrets_dir=secrets)
     except (ValidationError, PydanticSettingsError) as error:
@@ -312,7 +314,7 @@ def _unknown(kind: type[ServiceSettings], environment: Mapping[str, str]) -> lis
             # Without the prefix, which all have in common and which would make everything alike.
             near = difflib.get_close_matches(name, known, n=1, cutoff=NEAR)
             settings = ", ".join(sorted(prefix + other for other in known))
-            hint = f"; did you mean {prefix}{near[0]}?" if near else f"; settings are {settings}"
+            hint = f"; did you mean {prefix}{near[0]}?" if near else f"; allowed: {settings}"
             lines.append(f"{variable} is no setting of this service{hint}")
     return lines
 
@@ -333,7 +335,7 @@ def _line(kind: type[ServiceSettings], entry: ErrorDetails) -> str:
     field = str(entry["loc"][0]) if entry["loc"] else ""
     variable = kind.setting_name(field)
     if entry["type"] == "missing":
-        return f"{variable} is not set; it has no default"
+        return str(kind.missing(field, "it has no default"))
     allowed = entry["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return f"{variable}: saw `{_shown(kind, field, entry)}`; allowed: {allowed}"
 

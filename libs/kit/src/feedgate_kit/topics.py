@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from feedgate_kit.errors import FeedgateError
+from feedgate_kit.errors import SERVICES_PAGE, OperatorError
 
 if TYPE_CHECKING:
     from feedgate_kit.bus.kafka_settings import KafkaSecurity
@@ -48,8 +48,10 @@ _EXPIRING_CONFIG = _CONFIG | {"retention.ms"}
 _OPTIONAL_STATE_CONFIG = frozenset({"max.compaction.lag.ms", "min.cleanable.dirty.ratio"})
 
 
-class TopicError(FeedgateError):
+class TopicError(OperatorError):
     """A topic file, or a topic in Kafka, is not as it has to be; nothing was changed for it."""
+
+    page = SERVICES_PAGE
 
 
 @dataclass(frozen=True, slots=True)

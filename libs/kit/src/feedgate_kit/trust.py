@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import httpx
 from cryptography import x509
 
-from feedgate_kit.errors import FeedgateError
+from feedgate_kit.errors import OperatorError
 from feedgate_kit.followed import Followed
+
+_ALLOWED: Final = "allowed: a PEM file of certificates"
 
 Trust = ssl.SSLContext
 """What httpx takes as `verify`."""
 
 
-class CertificateError(FeedgateError):
+class CertificateError(OperatorError):
     """A file of certificates cannot be used; names its setting."""
 
 
@@ -124,9 +126,9 @@ def refuse_out_of_date(file: Path, setting: str) -> None:
     try:
         certificates = x509.load_pem_x509_certificates(file.read_bytes())
     except OSError as error:
-        raise CertificateError(f"{setting}: `{file}` cannot be read: {error.strerror}") from error
+        raise CertificateError(f"{setting}: `{file}` cannot be read: {error.strerror}; {_ALLOWED}") from error
     except ValueError as error:
-        raise CertificateError(f"{setting}: `{file}` holds no PEM certificate") from error
+        raise CertificateError(f"{setting}: `{file}` holds no PEM certificate; {_ALLOWED}") from error
     if not any(each.not_valid_before_utc <= now < each.not_valid_after_utc for each in certificates):
         newest = max(certificates, key=lambda each: each.not_valid_after_utc)
         raise CertificateError(

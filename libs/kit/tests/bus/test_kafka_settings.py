@@ -12,6 +12,7 @@ from feedgate_kit.settings import ServiceSettings, SettingsError, settings_of
 from tests.servers.certificates import CertificateAuthority
 
 PREFIX = "FEEDGATE_RELAY_KAFKA_"
+PAGE = " (docs/ref/settings.md)"
 PASSWORD = SecretStr("hunter2")
 
 
@@ -72,17 +73,17 @@ def test_tls_alone_asks_nobody_who_they_are(ca_file: Path) -> None:
 
 def test_half_of_a_user_is_refused() -> None:
     assert refused(kafka_username="relay") == (
-        f"{PREFIX}PASSWORD is not set, but {PREFIX}USERNAME is; allowed: both or neither"
+        f"{PREFIX}PASSWORD is not set, but {PREFIX}USERNAME is; allowed: both or neither{PAGE}"
     )
     assert refused(kafka_password=PASSWORD) == (
-        f"{PREFIX}USERNAME is not set, but {PREFIX}PASSWORD is; allowed: both or neither"
+        f"{PREFIX}USERNAME is not set, but {PREFIX}PASSWORD is; allowed: both or neither{PAGE}"
     )
 
 
 def test_a_ca_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     none, empty = tmp_path / "none.pem", tmp_path / "empty.pem"
     empty.touch()
-    allowed = "allowed: a PEM file with the certificates that sign the brokers'"
+    allowed = f"allowed: a PEM file with the certificates that sign the brokers'{PAGE}"
     assert refused(kafka_ca_file=none) == (
         f"{PREFIX}CA_FILE: saw `{none}` (No such file or directory); {allowed}"
     )
@@ -106,7 +107,7 @@ def test_a_password_crosses_no_network_in_the_clear(bootstrap: str, host: str) -
     said = refused(kafka_bootstrap=bootstrap, kafka_username="relay", kafka_password=PASSWORD)
     assert said == (
         f"{PREFIX}BOOTSTRAP: a password is to go to the host `{host}` without TLS;"
-        f" allowed: {PREFIX}CA_FILE, or loopback"
+        f" allowed: {PREFIX}CA_FILE, or loopback{PAGE}"
     )
 
 

@@ -36,21 +36,27 @@ def test_a_file_names_each_issuer_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "list of one or more"),
-        ("[]", "list of one or more"),
-        ("issuer: https://login.example", "list of one or more"),
+        ("", "holds none; allowed: a list of one or more"),
+        ("[]", "holds none; allowed: a list of one or more"),
+        ("issuer: https://login.example", "holds none; allowed: a list of one or more"),
         ("- {", "cannot be read"),
         ("- !!python/object:os.system {}", "cannot be read"),
-        (WHOLE + "- 5", "entry 3"),
+        (WHOLE + "- 5", "entry 3: saw `5`; allowed: an object"),
         (WHOLE + WHOLE, "named twice"),
         (
             "- {issuer: 'https://login.example', realm: owners}",
             "entry 1: `audience` is missing; allowed: what the realm writes into `aud`",
         ),
         ("- {issuer: 'https://login.example', realm: owners, audience: ''}", "entry 1, `audience`"),
-        ("- {issuer: 'https://login.example', realm: police}", "entry 1, `realm`"),
-        ("- {issuer: 'https://login.example', realm: owners, algorithms: [HS256]}", "`algorithms`"),
-        ("- {issuer: 'https://login.example', realm: owners, algorithm: RS256}", "`algorithm`"),
+        (
+            "- {issuer: 'https://login.example', realm: police}",
+            "entry 1, `realm`: saw `police`; allowed: 'owners'",
+        ),
+        ("- {issuer: 'https://login.example', realm: owners, algorithms: [HS256]}", "; saw HS256"),
+        (
+            "- {issuer: 'https://login.example', realm: owners, algorithm: RS256}",
+            "`algorithm` is no field; allowed: issuer,",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line_that_says_why(tmp_path: Path, text: str, said: str) -> None:
@@ -59,6 +65,8 @@ def test_a_file_that_cannot_be_used_is_one_line_that_says_why(tmp_path: Path, te
     with pytest.raises(IssuersError) as raised:
         load_issuers(path)
     assert said in str(raised.value)
+    assert "allowed: " in str(raised.value)
+    assert str(raised.value).endswith(" (docs/guide/one-box.md)")
     assert "\n" not in str(raised.value)
 
 
@@ -96,7 +104,7 @@ def test_https_is_allowed_everywhere() -> None:
 
 @pytest.mark.parametrize("url", ["http://login.example/", "http://10.0.0.1/", "HTTP://login.example/"])
 def test_plain_http_to_another_machine_is_refused(url: str) -> None:
-    with pytest.raises(PlainHttpIssuerError, match="https is needed"):
+    with pytest.raises(PlainHttpIssuerError, match="allowed: https"):
         refuse_plain_http([url], OWN)
 
 

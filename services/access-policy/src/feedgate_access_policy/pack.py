@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from feedgate_access_policy.legal_basis import Duration, LegalBasis
-from feedgate_kit.errors import FeedgateError
+from feedgate_kit.errors import OperatorError
 
 ROOT = "root"
 MANIFEST = "pack.yaml"
@@ -29,7 +29,7 @@ _Code = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9\-]{1,31}$")]
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
-class PackError(FeedgateError):
+class PackError(OperatorError):
     """A pack does not load: which file, and which rule of packs it breaks."""
 
 

@@ -13,9 +13,9 @@ class AccessPolicySettings(ServiceSettings):
     model_config = settings_of("access-policy")
 
     operator_pseudonym_key: SecretStr = Field(min_length=32)
-    """Secret under which operators are pseudonymised; known to no other service.
+    """Secret of at least 32 random characters under which operators are pseudonymised; known to no other service.
 
-    At least 32 characters of randomness. It cannot be changed: whoever is on record under
+    It cannot be changed: whoever is on record under
     another pseudonym is refused (`pseudonym-changed`), for as two people they could approve
     what they asked for themselves.
     """

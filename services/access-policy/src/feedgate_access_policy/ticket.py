@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt.utils import base64url_encode
 
 from feedgate_kit.clock import MICROSECONDS
-from feedgate_kit.errors import FeedgateError
+from feedgate_kit.errors import OperatorError
 from feedgate_kit.followed import Followed
 from feedgate_kit.pem import pem_blocks
 
@@ -24,7 +24,7 @@ AUDIENCE: Final = "feedgate-relay"
 CONNECT_WITHIN_S: Final = 60
 
 
-class TicketKeyError(FeedgateError):
+class TicketKeyError(OperatorError):
     """A file holds no key that could sign tickets."""
 
 

@@ -28,7 +28,7 @@ from feedgate_ingest.worker import Worker
 from feedgate_kit.bus.events import handle_events
 from feedgate_kit.bus.ports import Bus, Tenure
 from feedgate_kit.clock import MICROSECONDS, Clock
-from feedgate_kit.errors import BusError, FeedgateError
+from feedgate_kit.errors import SERVICES_PAGE, BusError, OperatorError
 from feedgate_kit.identity import TokenVerifier
 from feedgate_kit.resolver import SystemResolver
 from feedgate_kit.service import Readiness, Service, create_internal_app, create_public_app
@@ -45,13 +45,15 @@ REPEATED_WITHIN_S = 2.0
 logger = structlog.get_logger(__name__)
 
 
-class WorkerIdTakenError(FeedgateError):
+class WorkerIdTakenError(OperatorError):
     """Another worker of the pool has come under this one's name."""
+
+    page = SERVICES_PAGE
 
     def __init__(self, setting: str, worker_id: str) -> None:
         super().__init__(
             f"{setting}: another worker has joined as `{worker_id}`, and has this one's cameras; allowed: a name of its"
-            " own for each worker (docs/guide/services.md)"
+            " own for each worker"
         )
 
 

@@ -65,7 +65,7 @@ class IngestSettings(CallerSettings):
             SettingsError: they are not set, or one is no key.
         """
         if self.pool_private_key is None:
-            raise SettingsError(f"{self.setting_name('pool_private_key')} is not set; it has no default")
+            raise self.missing("pool_private_key", "it has no default")
         try:
             return PoolKeys(read_private_keys(self.pool_private_key.get_secret_value()))
         except SealingError as error:

@@ -9,7 +9,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from feedgate_contracts.jurisdictions import packaged_jurisdictions
-from feedgate_kit.errors import FeedgateError
+from feedgate_kit.errors import OperatorError
+from feedgate_kit.problems import wrong_entry
 
 NAME = r"^[A-Z]{2}(-[A-Z0-9]{1,8})*$"
 ROOT = "root"
@@ -18,7 +19,7 @@ Jurisdictions = Mapping[str, str | None]
 """By name, each with its parent; None for a country."""
 
 
-class PacksFolderError(FeedgateError):
+class PacksFolderError(OperatorError):
     """The packs' folder does not tell which jurisdictions there are."""
 
 
@@ -55,6 +56,4 @@ def _read_manifest(path: Path) -> _Manifest:
     try:
         return _Manifest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise PacksFolderError(f"`{path}`, `{where}`: {first['msg']}") from error
+        raise PacksFolderError(f"`{path}`{wrong_entry(error, _Manifest.model_fields)}") from error

@@ -11,13 +11,14 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from feedgate_kit.addresses import Network, parse_networks
-from feedgate_kit.errors import FeedgateError
+from feedgate_kit.errors import OperatorError
+from feedgate_kit.problems import wrong_entry
 from feedgate_kit.sealing import SealingError, read_public_key
 
 _NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
 
-class PoolsFileError(FeedgateError):
+class PoolsFileError(OperatorError):
     """The pools file is not as it has to be; nothing of it is used."""
 
 
@@ -52,15 +53,16 @@ def load_pools(path: Path) -> Mapping[str, Pool]:
     try:
         entries = _ENTRIES.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PoolsFileError(f"pools file `{path}` cannot be read: {' '.join(str(error).split())}") from error
+        cause = " ".join(str(error).split())
+        raise PoolsFileError(
+            f"pools file `{path}` cannot be read: {cause}; allowed: a YAML list of pools"
+        ) from error
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise PoolsFileError(f"pools file `{path}`, `{where}`: {first['msg']}") from error
+        raise PoolsFileError(f"pools file `{path}`{wrong_entry(error, _PoolEntry.model_fields)}") from error
     pools: dict[str, Pool] = {}
     for entry in entries:
         if entry.name in pools:
-            raise PoolsFileError(f"pools file `{path}`: pool `{entry.name}` stands twice")
+            raise PoolsFileError(f"pools file `{path}`: pool `{entry.name}` stands twice; allowed: once")
         try:
             pools[entry.name] = Pool(
                 entry.name,

@@ -15,9 +15,9 @@ class RegistrySettings(ServiceSettings):
     model_config = settings_of("registry")
 
     owner_hash_key: Annotated[SecretStr, Field(min_length=32)]
-    """Secret under which owners are pseudonymised; the same in registry and audit.
+    """Secret of at least 32 random characters under which owners are pseudonymised; the same in registry and audit.
 
-    At least 32 characters of randomness. Changing it cuts owners off from their cameras.
+    Changing it cuts owners off from their cameras.
     """
 
     pools_file: Path

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from feedgate_kit.clock import MICROSECONDS
-from feedgate_kit.errors import FeedgateError
+from feedgate_kit.errors import SERVICES_PAGE, OperatorError
 from feedgate_kit.ids import new_id
 
 ANSWERED_WITHIN_US: Final = 5 * MICROSECONDS
 
 
-class NameTakenError(FeedgateError):
+class NameTakenError(OperatorError):
     """Another relay has this one's name."""
+
+    page = SERVICES_PAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,5 +77,5 @@ class Name:
         await self._taken.wait()
         raise NameTakenError(
             f"FEEDGATE_RELAY_RELAY_ID: another relay is `{self.relay_id}` already; allowed: a name of its own for"
-            " each relay (docs/guide/services.md)"
+            " each relay"
         )

@@ -118,7 +118,7 @@ async def check_topics(settings: KafkaSettings, topics: Mapping[str, Topic], ser
         remedy = "`feedgate topics apply` puts it right"
         if any(partitions.get(topic.name, topic.partitions) != topic.partitions for topic in used):
             remedy = "Delete a topic with other partitions; then `feedgate topics apply` makes it anew"
-        raise TopicError(f"{'; '.join(wrong)}. {remedy} (docs/guide/services.md)")
+        raise TopicError(f"{'; '.join(wrong)}. {remedy}")
 
 
 def _wrong(topic: Topic, partitions: int | None, seen: Mapping[str, str]) -> list[str]:

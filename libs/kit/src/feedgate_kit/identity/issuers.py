@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from feedgate_kit.errors import FeedgateError
+from feedgate_kit.errors import ONE_BOX_PAGE, OperatorError
 from feedgate_kit.identity.principal import Realm
+from feedgate_kit.problems import wrong_entry
 
 ASYMMETRIC_ALGORITHMS: Final = frozenset({
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
@@ -16,8 +17,10 @@ ASYMMETRIC_ALGORITHMS: Final = frozenset({
 """RFC 7518 §3.1 and RFC 8037 without `none` and HS*, whose key every verifier would hold."""
 
 
-class IssuersError(FeedgateError):
+class IssuersError(OperatorError):
     """The list of issuers cannot be used; no token would be believed."""
+
+    page = ONE_BOX_PAGE
 
 
 class IssuerConfig(BaseModel):
@@ -46,9 +49,8 @@ class IssuerConfig(BaseModel):
     @classmethod
     def _only_asymmetric(cls, algorithms: frozenset[str]) -> frozenset[str]:
         if not algorithms or not algorithms <= ASYMMETRIC_ALGORITHMS:
-            raise ValueError(
-                f"saw {sorted(algorithms)}; allowed are one or more of {sorted(ASYMMETRIC_ALGORITHMS)}"
-            )
+            allowed, seen = (", ".join(sorted(each)) for each in (ASYMMETRIC_ALGORITHMS, algorithms))
+            raise ValueError(f"one or more of {allowed}; saw {seen or 'none'}")
         return algorithms
 
     @model_validator(mode="after")
@@ -81,22 +83,23 @@ def load_issuers(path: Path) -> tuple[IssuerConfig, ...]:
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise IssuersError(f"issuers file `{path}` cannot be read: {_one_line(error)}") from error
+        raise IssuersError(
+            f"issuers file `{path}` cannot be read: {_one_line(error)}; allowed: a YAML list of issuers"
+        ) from error
     if not isinstance(entries, list) or not entries:
-        raise IssuersError(f"issuers file `{path}` must hold a list of one or more issuers")
+        raise IssuersError(f"issuers file `{path}` holds none; allowed: a list of one or more issuers")
     issuers = []
     for number, entry in enumerate(entries, start=1):
         try:
             issuers.append(IssuerConfig.model_validate(entry))
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise IssuersError(f"issuers file `{path}`, entry {number}, `{where}`: {first['msg']}") from error
+            wrong = wrong_entry(error, IssuerConfig.model_fields)
+            raise IssuersError(f"issuers file `{path}`, entry {number}{wrong}") from error
         if "audience" not in entry:
             # Not left to a default: a realm that says no audience makes tokens that other applications take too.
             raise IssuersError(
                 f"issuers file `{path}`, entry {number}: `audience` is missing; allowed: what the realm writes"
-                " into `aud` of the tokens that are for Feedgate, by custom `feedgate` (docs/guide/one-box.md)"
+                " into `aud` of the tokens that are for Feedgate, by custom `feedgate`"
             )
     return refuse_repeated(issuers)
 
@@ -110,7 +113,9 @@ def refuse_repeated(issuers: list[IssuerConfig] | tuple[IssuerConfig, ...]) -> t
     seen: set[str] = set()
     for config in issuers:
         if config.issuer in seen:
-            raise IssuersError(f"issuer `{config.issuer}` is named twice; it may speak for one realm only")
+            raise IssuersError(
+                f"issuer `{config.issuer}` is named twice; allowed: once, for it may speak for one realm only"
+            )
         seen.add(config.issuer)
     return tuple(issuers)
 

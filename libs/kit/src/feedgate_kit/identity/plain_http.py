@@ -4,10 +4,10 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
-from feedgate_kit.errors import FeedgateError
+from feedgate_kit.errors import OperatorError
 
 
-class PlainHttpIssuerError(FeedgateError):
+class PlainHttpIssuerError(OperatorError):
     """An issuer speaks plain http although something of ours can be reached from outside this host."""
 
 
@@ -43,7 +43,7 @@ def refuse_plain_http(issuer_urls: Iterable[str], own_hosts: Mapping[str, str]) 
         if parts.scheme != "http":
             continue
         if not is_loopback(parts.hostname or ""):
-            raise PlainHttpIssuerError(f"issuer `{url}` is plain http and not on loopback; https is needed")
+            raise PlainHttpIssuerError(f"issuer `{url}` is plain http and not on loopback; allowed: https")
         for setting, host in own_hosts.items():
             if not is_loopback(host):
                 raise PlainHttpIssuerError(
