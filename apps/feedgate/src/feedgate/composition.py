@@ -114,7 +114,7 @@ async def one_box(
         # Before the databases: no database is ever older than the keys to what is in it.
         keys = Keys.of(data)
         services_issuer = LocalIssuer(keys.services, SERVICES_ISSUER, clock)
-        believed = TokenVerifier([*issuers, services_issuer.config()], clock)
+        believed = TokenVerifier([*issuers, services_issuer.config()], clock, trust=settings.load_trust())
         verifier = await resources.enter_async_context(believed)
         data.make_databases(PACKAGES)
         databases = {name: Database(data.database_url(name)) for name in PACKAGES}
