@@ -553,7 +553,8 @@ class CaseSystem:
     async def read(self, deployment: Deployment, cluster: KafkaCluster) -> None:
         user = f"agency-{AGENCY}"
         options = deployment.kafka_user(user).client_options()
-        async for event in kafka_frame_events(cluster.bootstrap, AGENCY, user, **options):
+        where = f"127.0.0.1:{cluster.agencies_ports[0]}"
+        async for event in kafka_frame_events(where, AGENCY, user, **options):
             if event.grant_id == self.grant_id and event.HasField("group_of_pictures"):
                 self.told.update(picture.sequence for picture in event.group_of_pictures.pictures)
                 self.groups += 1
