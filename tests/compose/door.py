@@ -20,6 +20,10 @@ PATHS = (
     "/identity/realms/master/protocol/openid-connect/token",
     "/identity/admin/",
     "/identity/realms/feedgate-owners/.well-known/openid-configuration",
+    "/demo",
+    "/demo/",
+    "/demo/issuers",
+    "/demo/metrics",
     "/",
 )
 TOO_LARGE = b" " * 70_000

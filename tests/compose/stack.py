@@ -89,7 +89,7 @@ class Stack:
         self.up_at_s = time.time()
         self.compose("--profile", "demo", "up", "--detach", "--no-build")
         self.until_healthy(
-            *("gateway", "registry", "access-policy", "audit", "ingest-1", *self.relays, "camera"),
+            *("gateway", "registry", "access-policy", "audit", "ingest-1", *self.relays, "page", "camera"),
             *("prometheus", "alertmanager"),
         )
 

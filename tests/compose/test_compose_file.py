@@ -19,6 +19,7 @@ from feedgate_ingest.settings import IngestSettings
 from feedgate_kit.settings import SECRETS_DIR_VARIABLE, ServiceSettings
 from feedgate_registry.settings import RegistrySettings
 from feedgate_relay.settings import RelaySettings
+from feedgate_tools.demo.sign_in_page import SignInPageSettings
 from tests.compose.one_loopback import STAND_INS, addresses_of, one_loopback
 from tests.servers.gateway import gateway_addresses
 from tests.servers.machine import REPOSITORY
@@ -31,6 +32,7 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "audit": AuditSettings,
     "ingest": IngestSettings,
     "relay": RelaySettings,
+    "page": SignInPageSettings,
 }
 WITH_STATE_TOPIC = sorted(KINDS)
 OURS = {
@@ -82,6 +84,11 @@ def test_every_variable_of_a_service_is_one_of_its_settings(service: str) -> Non
         } <= given
 
 
+def test_people_sign_in_without_a_profile() -> None:
+    assert "profiles" not in SERVICES["page"]
+    assert "healthcheck" in SERVICES["page"], "its image is for other things, too, and has none"
+
+
 def test_two_of_a_kind_are_told_apart() -> None:
     for setting in ("FEEDGATE_RELAY_RELAY_ID", "FEEDGATE_INGEST_WORKER_ID"):
         given = [
@@ -126,7 +133,7 @@ def test_a_service_is_left_time_to_let_go_of_a_kafka_that_does_not_answer(name: 
 
 def test_no_password_stands_in_a_file() -> None:
     files = [REPOSITORY / "docker-compose.yml", *(REPOSITORY / "deploy").rglob("*.env")]
-    assert len(files) == 6
+    assert len(files) == 7
     for file in files:
         for line in file.read_text(encoding="utf-8").splitlines():
             said = re.search(r"(?i)(password|secret|hash_key|private_key)\w*[:=]\s*\"?([^\s\"/$]+)", line)
@@ -139,6 +146,7 @@ def test_the_gateway_cannot_reach_what_is_inside() -> None:
     assert COMPOSE["networks"]["inside"]["internal"] is True
     for name in ("postgres", "prometheus"):
         assert set(SERVICES[name]["networks"]) == {"inside"}
+    assert set(SERVICES["page"]["networks"]) == {"public"}
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert sorted(published) == ["gateway", "grafana", "kafka"]
     assert all(port.startswith("127.0.0.1:") for port in published["grafana"])
@@ -201,7 +209,8 @@ def test_each_internal_port_is_watched() -> None:
         for static in job["static_configs"]
         for target in static["targets"]
     }
-    assert targets == {f"{name}.inside:8081" for name in SERVICES if re.sub(r"-\d$", "", name) in SETTINGS}
+    inside = {name for name in SERVICES if re.sub(r"-\d$", "", name) in SETTINGS} - {"page"}
+    assert targets == {f"{name}.inside:8081" for name in inside}
 
 
 def test_on_one_loopback_nothing_but_the_network_changes() -> None:

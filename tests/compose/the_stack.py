@@ -24,6 +24,7 @@ SERVICES = ("registry", "access-policy", "audit", "ingest-1", "ingest-2", "relay
 WATCHER = Path(__file__).parent / "on_the_way.py"
 PROBE = Path(__file__).parent / "door.py"
 VIEWER = Path(__file__).parent / "last_words.py"
+SIGN_IN = Path(__file__).parent / "sign_in.py"
 WATCHED = Path(__file__).parent / "watched.py"
 
 
@@ -72,6 +73,16 @@ def test_the_story_is_played_through_the_gateway(stack: Stack, tell: Callable[[s
     assert figures["up_to_first_picture_s"] > 0
 
 
+def test_an_owner_signs_in_from_the_stacks_own_page(stack: Stack) -> None:
+    answered = json.loads(
+        stack.inside(
+            *("python", "/tests/sign_in.py", ORIGIN, "/run/feedgate/cast.yaml"),
+            mounts=[f"{SIGN_IN.parent}:/tests:ro"],
+        )
+    )
+    assert answered == {"with_token": 200, "without": 401}
+
+
 def test_the_door_shows_nothing_that_is_not_for_it(stack: Stack) -> None:
     answers = json.loads(
         stack.inside("python", "/tests/door.py", ORIGIN, mounts=[f"{PROBE.parent}:/tests:ro"])
@@ -87,6 +98,10 @@ def test_the_door_shows_nothing_that_is_not_for_it(stack: Stack) -> None:
         "/identity/realms/master/protocol/openid-connect/token": 404,
         "/identity/admin/": 404,
         "/identity/realms/feedgate-owners/.well-known/openid-configuration": 200,
+        "/demo": 301,
+        "/demo/": 200,
+        "/demo/issuers": 200,
+        "/demo/metrics": 404,
         "/": 404,
     }
     assert answers["too_large"] == 413
@@ -171,7 +186,7 @@ def test_what_watches_the_stack_sees_each_service_and_tells_of_one_that_is_gone(
     assert told["instance"] == "ingest-2.inside:8081"
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", [*SERVICES, "page"])
 def test_a_service_may_do_little(stack: Stack, service: str) -> None:
     found = stack.inspect(service)
     assert found["Config"]["User"] == "10001:10001"
@@ -209,6 +224,8 @@ def test_a_service_sees_its_own_secrets_alone(stack: Stack) -> None:
         service: stack.engine.docker("exec", stack.container(service), "ls", "/run/feedgate").split()
         for service in SERVICES
     }
+    page = stack.engine.docker("exec", stack.container("page"), "ls", "/run/feedgate")
+    assert page.split() == ["ca.pem", "issuers.yaml"], "it has no secret"
     holders = {name: [service for service in SERVICES if name in seen[service]] for name in ("ticket.pem",)}
     assert holders == {"ticket.pem": ["access-policy"]}
     for service, files in seen.items():

@@ -394,14 +394,27 @@ class Deployment:
 
     @asynccontextmanager
     async def view(
-        self, people: People, grant_id: str, ticket: dict[str, Any] | None = None, relay: str = "relay"
+        self,
+        people: People,
+        grant_id: str,
+        ticket: dict[str, Any] | None = None,
+        relay: str = "relay",
+        origin: str | None = None,
     ) -> AsyncIterator[View]:
-        """An open view of a grant, as the operator, with a fresh ticket or the given one."""
+        """An open view of a grant, as the operator, with a fresh ticket or the given one.
+
+        Args:
+            people: the operator among them watches.
+            grant_id: of what they may see.
+            ticket: left out, one is taken.
+            relay: which shows it, without a gateway.
+            origin: the gateway's, to go through it.
+        """
 
         async def take_ticket() -> dict[str, Any]:
             return ticket or await self.take_ticket(people, grant_id)
 
-        view = View(self.origin(relay), take_ticket)
+        view = View(origin or self.origin(relay), take_ticket)
         try:
             await view.open()
             yield view

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
@@ -36,11 +37,9 @@ class Gateway:
         """
         self.folder = folder
         self.port = free_port()
-        authority = CertificateAuthority(folder)
-        self.ca_file = authority.ca_file
-        certificate = authority.issue("gateway").read_bytes()
-        for name in ("tls.pem", "tls.key"):
-            (folder / name).write_bytes(certificate)
+        self._authority = CertificateAuthority(folder)
+        self.ca_file = self._authority.ca_file
+        self.replace_certificate()
         addresses = (CONFIGURATION / "addresses.conf").read_text(encoding="utf-8")
         (folder / "addresses.conf").write_text(gateway_addresses(addresses, at, relays), encoding="utf-8")
         file = folder / "nginx.conf"
@@ -69,6 +68,19 @@ class Gateway:
         """
         self.process.start()
         self.process.wait_until(self._accepts)
+
+    def replace_certificate(self) -> str:
+        """Put another one of the same authority in its place; the certificate."""
+        issued = self._authority.issue("gateway").read_text(encoding="ascii")
+        for name in ("tls.pem", "tls.key"):
+            (self.folder / name).write_text(issued, encoding="ascii")
+        return issued[issued.index("-----BEGIN CERTIFICATE-----") :]
+
+    def reload(self) -> None:
+        """Have nginx read its files again: SIGHUP to the first of its processes."""
+        unshare = self.process.pid
+        [nginx] = Path(f"/proc/{unshare}/task/{unshare}/children").read_text(encoding="ascii").split()
+        os.kill(int(nginx), signal.SIGHUP)
 
     def end(self) -> None:
         self.process.kill()

@@ -70,13 +70,16 @@ advertised.listeners=CLIENTS://127.0.0.1:{port}
 listener.security.protocol.map=CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=CLIENTS
 """
-# Clients come with a password, nodes to each other with the certificate of `{node}`, who may do everything.
+# Clients and agencies come with a password, each to a listener of their own as in deploy/kafka; nodes to each
+# other with the certificate of `{node}`, who may do everything.
 SECURED = """\
-listeners=CLIENTS://127.0.0.1:{port},NODES://127.0.0.1:{between},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=CLIENTS://127.0.0.1:{port},NODES://127.0.0.1:{between}
-listener.security.protocol.map=CLIENTS:SASL_SSL,NODES:SSL,CONTROLLER:SSL
+listeners=CLIENTS://127.0.0.1:{port},AGENCIES://127.0.0.1:{agencies},\
+NODES://127.0.0.1:{between},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=CLIENTS://127.0.0.1:{port},AGENCIES://127.0.0.1:{agencies},NODES://127.0.0.1:{between}
+listener.security.protocol.map=CLIENTS:SASL_SSL,AGENCIES:SASL_SSL,NODES:SSL,CONTROLLER:SSL
 inter.broker.listener.name=NODES
 listener.name.clients.ssl.client.auth=none
+listener.name.agencies.ssl.client.auth=none
 listener.name.nodes.ssl.client.auth=required
 listener.name.controller.ssl.client.auth=required
 ssl.keystore.type=PEM
@@ -86,6 +89,9 @@ ssl.truststore.location={truststore}
 sasl.enabled.mechanisms=SCRAM-SHA-512
 listener.name.clients.sasl.enabled.mechanisms=SCRAM-SHA-512
 listener.name.clients.scram-sha-512.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.agencies.sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.agencies.scram-sha-512.sasl.jaas.config=\
 org.apache.kafka.common.security.scram.ScramLoginModule required;
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 allow.everyone.if.no.acl.found=false
@@ -219,11 +225,13 @@ class KafkaCluster:
         self.ca_file = self.authority.ca_file
         """Trusting it, a client believes the brokers."""
         keystore = self.authority.issue("node")
-        ports = [(free_port(), free_port(), free_port()) for _ in range(nodes)]
+        ports = [(free_port(), free_port(), free_port(), free_port()) for _ in range(nodes)]
         voters = ",".join(f"{number}@127.0.0.1:{port[2]}" for number, port in enumerate(ports, start=1))
         cluster_id = new_cluster_id()
         self.brokers: list[KafkaNode] = []
-        for number, (port, between, controller) in enumerate(ports, start=1):
+        self.agencies_ports = [port[3] for port in ports] if secured else []
+        """Where each broker listens for agencies."""
+        for number, (port, between, controller, agencies) in enumerate(ports, start=1):
             node = folder / f"node-{number}"
             node.mkdir()
             properties = (COMMON + (SECURED if secured else OPEN)).format(
@@ -235,6 +243,7 @@ class KafkaCluster:
                 port=port,
                 between=between,
                 controller=controller,
+                agencies=agencies,
                 keystore=keystore,
                 truststore=self.ca_file,
                 node=keystore.stem,
@@ -245,7 +254,7 @@ class KafkaCluster:
                     node,
                     properties,
                     port=port,
-                    other_ports=(between, controller),
+                    other_ports=(between, controller, agencies),
                     cluster_id=cluster_id,
                     heap=SMALL_HEAP,
                     format_options=self._first_user() if secured else (),

@@ -164,9 +164,10 @@ class KeycloakServer:
         return answer.json() if answer.content else None
 
     async def allow_page(self, realm: str, origin: str) -> None:
-        """Let people sign in from the page of this origin, as `PUBLIC_ORIGIN` does at import."""
+        """Let people sign in from the page of this origin as well, as `PUBLIC_ORIGIN` does at import."""
         [client] = await self.administer("GET", f"/{realm}/clients?clientId=feedgate-page")
-        client |= {"redirectUris": [f"{origin}/demo/"], "webOrigins": [origin]}
+        client["redirectUris"].append(f"{origin}/demo/")
+        client["webOrigins"].append(origin)
         client["attributes"]["post.logout.redirect.uris"] = f"{origin}/demo/"
         await self.administer("PUT", f"/{realm}/clients/{client['id']}", client)
 

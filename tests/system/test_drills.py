@@ -25,7 +25,8 @@ from feedgate_tools.demo.page_routes import StoryError
 from feedgate_tools.demo.story import People, Shared, eventually
 from feedgate_tools.simulator.process import Simulator
 from tests.servers.certificates import CertificateAuthority
-from tests.servers.deployment import AGENCY, KAFKA_PASSWORDS, POOL, Deployment
+from tests.servers.deployment import AGENCY, KAFKA_PASSWORDS, POOL, Deployment, relay_id_of
+from tests.servers.gateway import Gateway
 from tests.servers.kafka import ADMIN, KafkaCluster
 from tests.servers.machine import KAFKA_JARS, REPOSITORY
 from tests.servers.needs import require
@@ -234,7 +235,6 @@ class Operations:
             "KAFKA_INSIDE": cluster.bootstrap,
             "KAFKA_SECRETS": str(cluster.folder),
             "KAFKA_BIN": str(folder),
-            "KAFKA_LISTENERS": "clients",
         }
 
     async def do(self) -> list[str]:
@@ -302,6 +302,11 @@ def put_pair(issued: Path, folder: Path) -> str:
     (folder / "internal.key").write_text(key, encoding="ascii")
     (folder / "internal.pem").write_text(begin + rest, encoding="ascii")
     return begin + rest
+
+
+async def shown(port: int) -> str:
+    """The certificate that a port shows to a new connection."""
+    return await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port))
 
 
 def signer(ticket: dict[str, Any]) -> str:
@@ -406,11 +411,10 @@ async def test_certificates(
 ) -> None:
     deployment, people = audience.deployment, audience.people
     ports = [port for _, port in deployment.ports.values()]
-    kafka_port = cluster.brokers[0].port
+    kafka_ports = [cluster.brokers[0].port, *cluster.agencies_ports]
 
-    async def shown(port: int) -> str:
-        """The certificate that a port shows to a new connection."""
-        return await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port))
+    async def shown_by_kafka() -> set[str]:
+        return {await shown(port) for port in kafka_ports}
 
     next_folder = tmp_path / "next"
     next_folder.mkdir()
@@ -432,14 +436,14 @@ async def test_certificates(
     wanted = put_pair(coming.issue("internal"), new)
     await operations.run(replace_internal)
     assert {await shown(port) for port in ports} == {wanted}
-    before = await shown(kafka_port)
+    before = await shown_by_kafka()
     shutil.move(coming.issue("node"), cluster.folder / "node.pem")
-    assert await shown(kafka_port) == before, "Kafka keeps what it read"
+    assert await shown_by_kafka() == before, "Kafka keeps what it read"
     await operations.do()  # it reads it again
     node = (cluster.folder / "node.pem").read_text(encoding="ascii")
     anew = node[node.index("-----BEGIN CERTIFICATE-----") :]
     await eventually(
-        lambda: shown(kafka_port), lambda seen: seen == anew, TIMEOUT_S, "Kafka's new certificate"
+        shown_by_kafka, lambda seen: seen == {anew}, TIMEOUT_S, "Kafka's new certificate for everybody"
     )
     await audience.withdrawal_works()
 
@@ -452,6 +456,41 @@ async def test_certificates(
     await audience.replace("audit")
     await audience.opens(await share(people, audience.simulator))
     await audience.went_on()
+
+
+@pytest.mark.needs("nginx")
+async def test_the_gateways_certificate(
+    deployment: Deployment, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the page says of nginx: SIGHUP shows the new one to new connections and leaves open views alone."""
+    relays = {f"{relay_id_of(name)}.public": deployment.address(name) for name in RELAYS}
+    gateway = Gateway(tmp_path, relays, list(relays))
+    monkeypatch.setenv("SSL_CERT_FILE", str(gateway.ca_file))
+    gateway.start()
+    try:
+        async with deployment.people() as people:
+            shared = await share(people, simulator)
+            async with watching(deployment, people, shared.grant_id, origin=gateway.origin) as watch:
+                await watch.until_playing(5)
+                told, seen = len(watch.notices), len(watch.sequences)
+                before = await shown(gateway.port)
+                wanted = gateway.replace_certificate()
+                assert await shown(gateway.port) == before, "nginx keeps what it read"
+                gateway.reload()
+                await eventually(
+                    lambda: shown(gateway.port),
+                    lambda found: found == wanted,
+                    TIMEOUT_S,
+                    "the new certificate",
+                )
+                async with watching(deployment, people, shared.grant_id, origin=gateway.origin) as another:
+                    await another.until_playing(3)
+                await watch.until_playing()  # by the sockets it has: a view opens no others by itself
+                assert watch.codes[told:] == []
+                since = watch.sequences[seen - 1 :]
+                assert since == list(range(since[0], since[0] + len(since))), "a picture is missing"
+    finally:
+        gateway.end()
 
 
 @pytest.mark.parametrize("operations", ["Kafka passwords"], indirect=True)
@@ -514,7 +553,8 @@ class CaseSystem:
     async def read(self, deployment: Deployment, cluster: KafkaCluster) -> None:
         user = f"agency-{AGENCY}"
         options = deployment.kafka_user(user).client_options()
-        async for event in kafka_frame_events(cluster.bootstrap, AGENCY, user, **options):
+        where = f"127.0.0.1:{cluster.agencies_ports[0]}"
+        async for event in kafka_frame_events(where, AGENCY, user, **options):
             if event.grant_id == self.grant_id and event.HasField("group_of_pictures"):
                 self.told.update(picture.sequence for picture in event.group_of_pictures.pictures)
                 self.groups += 1

@@ -107,9 +107,10 @@ async def watching(
     grant_id: str,
     ticket: dict[str, Any] | None = None,
     relay: str = "relay",
+    origin: str | None = None,
 ) -> AsyncIterator[Watch]:
-    """An open view, watched."""
-    async with deployment.view(people, grant_id, ticket, relay) as view:
+    """An open view, watched; what is asked for is as in `Deployment.view`."""
+    async with deployment.view(people, grant_id, ticket, relay, origin) as view:
         watch = Watch(view)
         receiving = asyncio.create_task(watch.receive())
         try:

@@ -64,6 +64,7 @@ def test_the_services_can_read_what_they_are_given(tmp_path: Path) -> None:
     issuers = load_issuers(tmp_path / "relay/issuers.yaml")
     assert {issuer.realm for issuer in issuers} == {"owners", "agency", "oversight", "services"}
     assert all(issuer.issuer.startswith(f"{PLAN.origin}/identity/realms/") for issuer in issuers)
+    assert load_issuers(tmp_path / "page/issuers.yaml") == issuers
     agency = load_agencies(tmp_path / "access-policy/agencies.yaml")["metro-police"]
     assert agency.issuer in {issuer.issuer for issuer in issuers}
     assert TicketKeyFile(tmp_path / "access-policy/ticket.pem").jwks()["keys"]

@@ -21,6 +21,18 @@ prints what a service would start with here, where each value came from, and wha
 Made by `python -m feedgate.settings_reference`.
 """
 
+# Of the tools, which nothing here imports; a test of theirs holds it to the class.
+PAGE: Final = """
+## The page for signing in
+
+Prefix `FEEDGATE_DEMO_PAGE_`.
+
+| setting | default | |
+| --- | --- | --- |
+| `ISSUERS_FILE` | not set | As the services have it; people of its realms sign in, services do not. |
+| `CLIENT_ID` | `feedgate-page` | The page's name at every issuer. |
+"""
+
 
 def settings_reference() -> str:
     """The whole page."""
@@ -29,16 +41,20 @@ def settings_reference() -> str:
         "## All services\n",
         "With each service's prefix, `FEEDGATE_UP_` in one box.\n",
         *_table(ServiceSettings, ServiceSettings.model_fields),
+        "",
     ]
-    for service, kind in KINDS.items():
-        title = "One box" if service == "up" else service
-        own = {
-            name: field
-            for name, field in kind.model_fields.items()
-            if _row(name, field) != _row(name, ServiceSettings.model_fields.get(name))
-        }
-        parts += [f"\n## {title}\n", f"Prefix `{kind.setting_name('')}`.\n", *_table(kind, own)]
-    return "\n".join(parts) + "\n"
+    sections = [section("One box" if service == "up" else service, kind) for service, kind in KINDS.items()]
+    return "\n".join(parts) + "".join(sections) + PAGE
+
+
+def section(title: str, kind: type[ServiceSettings]) -> str:
+    """What one service has besides the settings of all."""
+    own = {
+        name: field
+        for name, field in kind.model_fields.items()
+        if _row(name, field) != _row(name, ServiceSettings.model_fields.get(name))
+    }
+    return "\n".join([f"\n## {title}\n", f"Prefix `{kind.setting_name('')}`.\n", *_table(kind, own), ""])
 
 
 def _table(kind: type[ServiceSettings], fields: dict[str, FieldInfo]) -> Iterator[str]:

@@ -37,6 +37,7 @@ OWNERS: Final[Mapping[str, int]] = {
     "relay": 10001,
     "jobs": 10001,
     "story": 10001,
+    "page": 10001,
     "gateway": 101,
     "kafka": 1000,
     "keycloak": 1000,
@@ -267,6 +268,10 @@ def _of_story(plan: Plan, originals: Originals) -> Iterator[tuple[str, str]]:
     yield "cast.yaml", yaml.safe_dump(cast, sort_keys=False)
 
 
+def _of_page(plan: Plan, _: Originals) -> Iterator[tuple[str, str]]:
+    yield "issuers.yaml", _filled(plan.issuers, plan)
+
+
 def _of_grafana(_: Plan, originals: Originals) -> Iterator[tuple[str, str]]:
     yield "admin-password", originals.password("grafana-admin")
 
@@ -282,6 +287,7 @@ _OTHERS: Final[Mapping[str, Callable[[Plan, Originals], Iterator[tuple[str, str]
     "postgres": _of_postgres,
     "keycloak": _of_keycloak,
     "story": _of_story,
+    "page": _of_page,
     "grafana": _of_grafana,
     "prometheus": _of_prometheus,
 }
