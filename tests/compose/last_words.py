@@ -1,6 +1,6 @@
 """Run in a container of the stack: watch until the view ends, and print what was heard last as JSON.
 
-With `--until-watching`, beside one that runs: return when its first picture is there.
+With `--until-watching`, beside one that runs: return when it is given a picture from now on.
 """
 
 import asyncio
@@ -52,6 +52,7 @@ def seen() -> None:
 
 
 def until_watching() -> None:
+    WATCHING.unlink(missing_ok=True)
     until_s = time.monotonic() + WITHIN_S
     while not WATCHING.exists():
         if time.monotonic() > until_s:

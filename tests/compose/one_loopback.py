@@ -8,9 +8,11 @@ What is, and why:
   services listen where they do otherwise, at the same ports;
 - `build` goes, and images from registries become stand-ins;
 - what no Debian package holds is left out;
-- Alertmanager listens at a port that Kafka's listener for agencies has not taken for all addresses.
+- Alertmanager listens at a port that Kafka's listener for agencies has not taken for all addresses, and has
+  a copy of its folder, for a test to put a token there as operations do.
 """
 
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Final
@@ -34,7 +36,12 @@ Compose = dict[str, Any]
 
 
 def one_loopback(
-    compose: Mapping[str, Any], *, base: str, addresses_file: str, prometheus_file: str
+    compose: Mapping[str, Any],
+    *,
+    base: str,
+    addresses_file: str,
+    prometheus_file: str,
+    alertmanager_folder: str,
 ) -> Compose:
     """The same stack on one loopback.
 
@@ -43,6 +50,7 @@ def one_loopback(
         base: image of the container that holds the network.
         addresses_file: stands in for the gateway's `addresses.conf`.
         prometheus_file: for Prometheus's, from `at_its_port`.
+        alertmanager_folder: for `deploy/alertmanager`.
     """
     stack = deepcopy(dict(compose))
     services: dict[str, Any] = {
@@ -59,7 +67,7 @@ def one_loopback(
         if isinstance(depends := service.get("depends_on"), dict):
             service["depends_on"] = {name: how for name, how in depends.items() if name not in LEFT_OUT}
     services["gateway"]["volumes"].append(f"{addresses_file}:/etc/feedgate/addresses.conf:ro")
-    _move_alertmanager(services, prometheus_file)
+    _move_alertmanager(services, prometheus_file, alertmanager_folder)
     services[NET] = {
         "image": base,
         "entrypoint": ["sleep", "infinity"],
@@ -73,16 +81,17 @@ def one_loopback(
     return stack
 
 
-def at_its_port(prometheus_file: str) -> str:
-    """What a Prometheus file says, with Alertmanager where it listens here."""
-    return prometheus_file.replace("alertmanager:9093", f"alertmanager:{ALERTMANAGER_PORT}")
+def at_its_port(text: str) -> str:
+    """What a Prometheus file or a guide says, with Alertmanager where it listens here."""
+    return re.sub(r"\b(alertmanager|127\.0\.0\.1):9093\b", rf"\1:{ALERTMANAGER_PORT}", text)
 
 
-def _move_alertmanager(services: dict[str, Any], prometheus_file: str) -> None:
+def _move_alertmanager(services: dict[str, Any], prometheus_file: str, folder: str) -> None:
     watching, telling = services["prometheus"], services["alertmanager"]
     telling["command"].append(f"--web.listen-address=:{ALERTMANAGER_PORT}")
+    telling["volumes"] = [f"{folder}:/etc/alertmanager:ro"]
     check = telling["healthcheck"]["test"]
-    check[-1] = check[-1].replace(":9093", f":{ALERTMANAGER_PORT}")
+    check[-1] = at_its_port(check[-1])
     kept = [volume for volume in watching["volumes"] if f":{PROMETHEUS_FILE}:" not in volume]
     watching["volumes"] = [*kept, f"{prometheus_file}:{PROMETHEUS_FILE}:ro"]
 

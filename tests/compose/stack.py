@@ -1,6 +1,7 @@
 """docker-compose.yml's stack, up on an engine of the tests' own."""
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 import yaml
 
+from feedgate_tools.simulator.counts import Counts, PathCounts
 from tests.compose.engine import BASE, JAVA, Engine, EngineError
 from tests.compose.one_loopback import LEFT_OUT, NET, addresses_of, at_its_port, one_loopback
 from tests.servers.gateway import gateway_addresses
@@ -18,6 +20,7 @@ STAND_INS: Final = Path(__file__).parent / "stand_ins"
 IMAGES: Final = ("registry", "access-policy", "audit", "ingest", "relay", "feedgate", "tools")
 VERSION: Final = "0.1.0"
 PROJECT: Final = "feedgate"
+ALERTMANAGER: Final = "deploy/alertmanager"
 ORIGIN: Final = "https://feedgate.localhost:8443"
 CAMERA: Final = "rtsp://shop:simulated-only@camera.public:8554/cam0"
 RELAYS: Final = ("relay-1", "relay-2")
@@ -26,6 +29,13 @@ HEALTHY_WITHIN_S: Final = (
     420.0  # Keycloak builds itself at its first start: a minute, on a busy machine several
 )
 LOOK_S: Final = 0.3
+ASK_FOR_STATS: Final = """
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5) as control:
+    control.sendall(b'{"command": "stats"}\\n')
+    print(control.makefile().readline())
+"""
+"""The camera takes commands on its own loopback alone."""
 
 
 class Stack:
@@ -48,14 +58,20 @@ class Stack:
         )
         watching = (REPOSITORY / "deploy/compose/prometheus.yml").read_text(encoding="utf-8")
         (folder / "prometheus.yml").write_text(at_its_port(watching), encoding="utf-8")
+        shutil.copytree(REPOSITORY / ALERTMANAGER, folder / ALERTMANAGER)
         stack = one_loopback(
             compose,
             base=BASE,
             addresses_file=str(folder / "addresses.conf"),
             prometheus_file=str(folder / "prometheus.yml"),
+            alertmanager_folder=str(folder / ALERTMANAGER),
         )
         self.file = folder / "docker-compose.yml"
         self.file.write_text(yaml.safe_dump(stack, sort_keys=False), encoding="utf-8")
+        self.project = (
+            *("--project-directory", str(REPOSITORY), "--file", str(self.file)),
+            *("--project-name", PROJECT),
+        )
         self.environment = {
             "FEEDGATE_REALMS": "demo",
             "FEEDGATE_ALLOWED_NETWORKS": f"{addresses['camera.public']}/32",
@@ -98,15 +114,7 @@ class Stack:
         self.compose("--profile", "demo", "--profile", "story", "down", "--volumes", "--timeout", "5")
 
     def compose(self, *arguments: str) -> str:
-        project = (
-            "--project-directory",
-            str(REPOSITORY),
-            "--file",
-            str(self.file),
-            "--project-name",
-            PROJECT,
-        )
-        return self.engine.compose(project, *arguments, environment=self.environment)
+        return self.engine.compose(self.project, *arguments, environment=self.environment)
 
     def container(self, service: str) -> str:
         """The container's name."""
@@ -159,6 +167,20 @@ class Stack:
             *(("--user", user) if user else ()),
             *("--entrypoint", command[0], f"feedgate/tools:{VERSION}", *command[1:]),
         )
+
+    def camera_counts(self) -> PathCounts:
+        """What the simulated camera was asked so far."""
+        port = json.loads(self.logs("camera").splitlines()[0])["control_port"]
+        answer = self.engine.docker(
+            "exec", self.container("camera"), "python", "-c", ASK_FOR_STATS, str(port)
+        )
+        return Counts.from_json(json.loads(answer)["ok"]).paths["/cam0"]
+
+    def until_done(self, job: str) -> None:
+        """Until a container that has something to do once has done it."""
+        while self.inspect(job)["State"]["Status"] == "running":
+            time.sleep(LOOK_S)
+        assert self.inspect(job)["State"]["ExitCode"] == 0, self.logs(job)
 
     def stop(self, service: str) -> float:
         """`docker stop`; how long it took, in seconds."""

@@ -215,7 +215,11 @@ def test_each_internal_port_is_watched() -> None:
 
 def test_on_one_loopback_nothing_but_the_network_changes() -> None:
     stack = one_loopback(
-        COMPOSE, base="base", addresses_file="/addresses.conf", prometheus_file="/prometheus.yml"
+        COMPOSE,
+        base="base",
+        addresses_file="/addresses.conf",
+        prometheus_file="/prometheus.yml",
+        alertmanager_folder="/alertmanager",
     )["services"]
     for name, service in stack.items():
         if name == "net":

@@ -1,7 +1,7 @@
-"""Asks the stack's Prometheus and Alertmanager, inside the stack's network, until they say what is waited for.
+"""Asks the stack's Prometheus, inside the stack's network, until it says what is waited for.
 
 `watched.py up PROMETHEUS` prints the instances that are scraped once all of them are up;
-`watched.py alert ALERTMANAGER NAME` the labels of an alert of that name once there is one.
+`watched.py live PROMETHEUS` the one instance that has had a camera for some time, once it is the only one.
 """
 
 import json
@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 WITHIN_S = 120.0
 LOOK_S = 0.5
@@ -27,9 +28,10 @@ def all_up(prometheus: str) -> list[str] | None:
     return sorted(target["labels"]["instance"] for target in targets)
 
 
-def alert(alertmanager: str, name: str) -> dict[str, str] | None:
-    labels = [each["labels"] for each in ask(f"{alertmanager}/api/v2/alerts")]
-    return next((each for each in labels if each["alertname"] == name), None)
+def live(prometheus: str) -> str | None:
+    asked = urlencode({"query": 'min_over_time(ingest_cameras{phase="live"}[6s]) > 0'})
+    found = ask(f"{prometheus}/api/v1/query?{asked}")["data"]["result"]
+    return str(found[0]["metric"]["instance"]) if len(found) == 1 else None
 
 
 def until(ask_again: Callable[[], Any]) -> Any:
@@ -48,7 +50,7 @@ def until(ask_again: Callable[[], Any]) -> Any:
         time.sleep(LOOK_S)
 
 
-ASKED: Mapping[str, Callable[..., Any]] = {"up": all_up, "alert": alert}
+ASKED: Mapping[str, Callable[..., Any]] = {"up": all_up, "live": live}
 
 if __name__ == "__main__":
     what, *where = sys.argv[1:]

@@ -44,10 +44,14 @@ class Example:
     keeps: Mapping[str, str]  # variable to path in the answer
 
 
-def sections(page: str) -> dict[str, str]:
+def page(name: str) -> str:
+    """The text of a page in docs/guide."""
+    return (REPOSITORY / "docs" / "guide" / name).read_text(encoding="utf-8")
+
+
+def sections(name: str) -> dict[str, str]:
     """The text below each heading of a page in docs/guide."""
-    text = (REPOSITORY / "docs" / "guide" / page).read_text(encoding="utf-8")
-    parts = _SECTION.split(text)
+    parts = _SECTION.split(page(name))
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 

@@ -240,6 +240,7 @@ async def test_answers_come_between_packets_and_rtcp_is_let_pass() -> None:
             assert "200 OK" in await client.ask("GET_PARAMETER")
             await client.packet(0)
         assert "200 OK" in await client.ask("TEARDOWN")
+        assert (await simulator.stats()).paths["/cam0"].teardowns == 1
 
 
 async def test_a_camera_draws_nothing_until_somebody_looks() -> None:

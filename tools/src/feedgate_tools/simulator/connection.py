@@ -175,7 +175,7 @@ class Connection(asyncio.Protocol):
         self._respond(Status.OK, request, **self._session_header())
 
     def _teardown(self, request: Request, camera: Camera) -> None:
-        del camera
+        camera.counts.teardowns += 1
         headers = self._session_header()
         self._end_session()
         self._respond(Status.OK, request, **headers)

@@ -15,6 +15,8 @@ class PathCounts:
     setups: dict[str, int] = field(default_factory=lambda: {"video": 0, "audio": 0})
     """Tracks that were set up."""
     plays: int = 0
+    teardowns: int = 0
+    """Clients that said that they hang up; one that only closes its connection is not counted."""
     unauthorized: int = 0
     """Requests answered with 401; the first of every Digest login is one."""
     active_sessions: int = 0
