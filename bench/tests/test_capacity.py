@@ -72,6 +72,7 @@ def test_the_page_says_of_each_bench_when_it_was_run_and_nothing_of_the_last_one
     assert list(runs) == [
         "load --x 1",
         "ingest --bus kafka --x 1",
+        "agencies --x 1",
         "fanout --x 1",
         "start --x 1",
         "rows --x 1",
