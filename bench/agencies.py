@@ -29,14 +29,13 @@ class Resting:
 
     @classmethod
     async def of(cls, nodes: Sequence[KafkaNode], seconds: float) -> Self:
-        """After a while, over `seconds`."""
+        """What they use over `seconds`, once they have settled."""
         await asyncio.sleep(SETTLED_S)
         pids = [node.process.pid for node in nodes]
         used = await used_by(pids, seconds)
         files = [file for file in (nodes[0].folder / "data").rglob("*") if file.is_file()]
-        taken = sum(
-            file.stat().st_blocks * 512 for file in files
-        )  # stat(2): blocks of 512 bytes, whatever the disk's
+        # stat(2): blocks of 512 bytes, whatever the disk's.
+        taken = sum(file.stat().st_blocks * 512 for file in files)
         return cls(used, sum(rss_mib(pid) for pid in pids), taken)
 
 

@@ -117,7 +117,7 @@ def capacity_page(results: str) -> str:
         audit_days=f"{audit_retained_days():.0f}",
         brokers_idle=f"{constants['brokers_idle']:g} %",
         agencies=f"{AGENCIES:,}",
-        agencies_cpu=f"{AGENCIES * max(0.0, constants['agency_cpu']):.0f} %",
+        agencies_cpu=_cpu(AGENCIES * constants["agency_cpu"]),
         agencies_memory=_mib(AGENCIES * constants["agency_mib"]),
         agencies_disk=_mib(AGENCIES * constants["agency_disk_kib"] / 1024),
         agencies_apply=f"{AGENCIES * constants['agency_apply_ms'] / 1000:.1f} s",
@@ -196,6 +196,10 @@ def _mib(mib: float) -> str:
 
 def _gib(gib: float) -> str:
     return f"{gib:.1f} GiB" if gib >= 1 else _mib(gib * 1024)
+
+
+def _cpu(percent: float) -> str:
+    return f"{percent:.1f} % of a core" if percent > 0 else "no CPU that can be told from noise"
 
 
 def _gbit(gbit_s: float) -> str:

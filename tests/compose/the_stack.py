@@ -280,7 +280,7 @@ def alert_shown() -> tuple[str, str, str]:
 
 
 def rotate(operations: Operations, key: str, file: str, step: str, name: str = "") -> list[str]:
-    """One step of a key's drill, by the block that shows it for the first of the ticket key; the keys' names."""
+    """One step of a key's drill; the keys' names. The guide shows the ticket key's first: the others are made of it."""
     shown, *_ = commands_of(DRILLS)
     for word, other in (("ticket-key next", f"{key} {step}"), ("/ticket.pem", f"/{file} {name}")):
         assert shown.count(word) == 1

@@ -349,10 +349,56 @@ raise SystemExit(run(ShopSettings, build))
 """
 
 
+KEEPER = """
+import asyncio, gc, os, signal
+from collections import deque
+from contextlib import asynccontextmanager
+from feedgate_kit.identity import TokenVerifier
+from feedgate_kit.clock import SystemClock
+from feedgate_kit.server import GARBAGE_AT_START, GARBAGE_WHEN_READY, run
+from feedgate_kit.service import Readiness, Service, create_internal_app, create_public_app
+from feedgate_kit.settings import ServiceSettings, settings_of
+from prometheus_client import CollectorRegistry
+
+class ShopSettings(ServiceSettings):
+    model_config = settings_of("shop")
+
+kept = []
+
+async def trade():
+    assert gc.get_threshold() == GARBAGE_AT_START
+    kept.extend([] for _ in range(1_000_000))
+    while gc.get_threshold() != GARBAGE_WHEN_READY:
+        await asyncio.sleep(0.05)
+    looked = gc.get_stats()[2]["collections"]
+    recent = deque(maxlen=30_000)
+    for _ in range(400_000):
+        recent.append([])
+        recent[-1].append(recent[-1])
+    print(gc.get_stats()[2]["collections"] - looked, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+def build(settings):
+    @asynccontextmanager
+    async def lifespan():
+        trading = asyncio.create_task(trade())
+        yield
+        await trading
+    verifier = TokenVerifier([], SystemClock())
+    return Service(name="shop", public=create_public_app("shop", verifier),
+                   internal=create_internal_app("shop", verifier), registry=CollectorRegistry(),
+                   lifespan=lifespan, readiness=Readiness({"kept": lambda: bool(kept)}))
+
+raise SystemExit(run(ShopSettings, build))
+"""
+
+
 @asynccontextmanager
-async def shop_process(tmp_path: Path, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def shop_process(
+    tmp_path: Path, text: str = PROGRAM, **settings: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
     program = tmp_path / "shop.py"
-    program.write_text(PROGRAM)
+    program.write_text(text)
     ports = {"FEEDGATE_SHOP_PUBLIC_PORT": "0", "FEEDGATE_SHOP_INTERNAL_PORT": "0"}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -368,6 +414,13 @@ async def shop_process(tmp_path: Path, **settings: str) -> AsyncIterator[asyncio
         if process.returncode is None:
             process.kill()
             await process.communicate()
+
+
+async def test_a_ready_service_finds_old_garbage_however_much_it_keeps(tmp_path: Path) -> None:
+    async with shop_process(tmp_path, KEEPER) as process:
+        said, _ = await process.communicate()
+    assert process.returncode == 0
+    assert int(said.split(b"\n")[-2]) > 3, said
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -29,7 +29,7 @@ Prefix `FEEDGATE_DEMO_PAGE_`.
 
 | setting | default | |
 | --- | --- | --- |
-| `ISSUERS_FILE` | not set | As the services have it; people of its realms sign in, services do not. |
+| `ISSUERS_FILE` | not set | The services' own file of OIDC issuers. People of its realms sign in, services do not. |
 | `CLIENT_ID` | `feedgate-page` | The page's name at every issuer. |
 """
 

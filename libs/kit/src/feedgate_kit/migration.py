@@ -22,7 +22,8 @@ Schema = Literal["older", "current", "expanded", "newer"]
 """`expanded` is newer, too, and says that this version can run on it."""
 
 _REVISION = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
-"""Alembic's own. Alembic makes it anew for each question, which then counts as one not asked before."""
+"""Alembic's own. Not asked through Alembic, which makes a new `Table` for each question: SQLAlchemy would keep each as
+another statement."""
 
 _COMPATIBILITY = Table(
     "schema_compatibility", MetaData(), Column("oldest_revision", String(32), primary_key=True)
@@ -106,10 +107,10 @@ async def _revisions(database: Database) -> tuple[str | None, str | None]:
     """The database's revision, and the oldest whose code can run on it, as far as they are known."""
 
     def revisions(connection: Connection) -> tuple[str | None, str | None]:
-        tables = inspect(connection)
+        inspector = inspect(connection)
 
         def only_value(table: Table) -> str | None:
-            return connection.execute(select(table)).scalar() if tables.has_table(table.name) else None
+            return connection.execute(select(table)).scalar() if inspector.has_table(table.name) else None
 
         return only_value(_REVISION), only_value(_COMPATIBILITY)
 

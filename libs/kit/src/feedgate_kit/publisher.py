@@ -219,7 +219,7 @@ class _WakeUp:
             ended = asyncio.Event()
             driver.add_termination_listener(lambda *_: ended.set())
             try:
-                await driver.execute("SET idle_session_timeout = 0")
+                await driver.execute("SET idle_session_timeout = 0")  # it only listens, perhaps for hours
                 await driver.add_listener(CHANNEL, lambda *_: self._wake_all())
                 await ended.wait()
             finally:

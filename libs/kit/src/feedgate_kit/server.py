@@ -58,7 +58,6 @@ class Servable(Protocol):
     def on_stopping(self) -> Callable[[], None]: ...
     @property
     def until_unfit(self) -> Callable[[], Coroutine[Any, Any, None]]: ...
-    def waiting_for(self) -> list[str]: ...
     @property
     def ws_protocol(self) -> WebSocketProtocol: ...
     @property
@@ -172,7 +171,7 @@ async def serve(
                 await life
 
 
-def run(kind: type[S], build: Callable[[S], Servable]) -> int:
+def run(kind: type[S], build: Callable[[S], Service]) -> int:
     """The whole life of a service's process, for its `__main__`.
 
     What the operator can put right (a setting, a taken port, an unusable file) is
@@ -204,11 +203,10 @@ def run(kind: type[S], build: Callable[[S], Servable]) -> int:
     return 0
 
 
-async def _serve_built(settings: S, build: Callable[[S], Servable]) -> None:
+async def _serve_built(settings: S, build: Callable[[S], Service]) -> None:
     service = build(settings)
-    if isinstance(service, Service):
-        show_certificates(service.registry, settings.certificate_files())
-    async with _beside(_collect_when_ready(service.waiting_for), "garbage"):
+    show_certificates(service.registry, settings.certificate_files())
+    async with _beside(_collect_when_ready(service.readiness.waiting_for), "garbage"):
         await serve(
             service,
             settings.public_listen,
@@ -219,11 +217,12 @@ async def _serve_built(settings: S, build: Callable[[S], Servable]) -> None:
 
 
 async def _collect_when_ready(waiting_for: Callable[[], list[str]]) -> None:
-    """Once all is read that a start reads, look for garbage more often, and no more among that."""
+    """Once the service is ready, look for garbage more often, and never again among what is alive then."""
     while waiting_for():  # noqa: ASYNC110 - conditions are asked, they tell nobody
         await asyncio.sleep(READY_LOOK_S)
     gc.collect()
     gc.freeze()
+    gc.collect()  # Python looks at the oldest when a quarter as many are new as this found: let that be few
     gc.set_threshold(*GARBAGE_WHEN_READY)
 
 

@@ -88,10 +88,6 @@ class Service:
         for app in (self.public, self.internal):
             app.add_middleware(RequestTelemetry, metrics=metrics)
 
-    def waiting_for(self) -> list[str]:
-        """What it is not ready for want of."""
-        return self.readiness.waiting_for()
-
     @property
     def public_app(self) -> ASGIApp:
         return self.public

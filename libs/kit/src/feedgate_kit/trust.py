@@ -61,7 +61,10 @@ class FollowedContext(ssl.SSLContext):
 
 @cache
 def system_trust() -> Trust:
-    """The system's authorities, read once: a context is 20 ms of work and 0.8 MiB, too much for each call."""
+    """The public authorities that httpx brings (certifi's), or those of `SSL_CERT_FILE`.
+
+    Read once: a context is 20 ms of work and 0.8 MiB, too much for each call.
+    """
     return httpx.create_ssl_context()
 
 

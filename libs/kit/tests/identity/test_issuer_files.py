@@ -52,7 +52,14 @@ def test_a_file_names_each_issuer_once(tmp_path: Path) -> None:
             "- {issuer: 'https://login.example', realm: police}",
             "entry 1, `realm`: saw `police`; allowed: 'owners'",
         ),
-        ("- {issuer: 'https://login.example', realm: owners, algorithms: [HS256]}", "; saw HS256"),
+        (
+            "- {issuer: 'https://login.example', realm: owners, algorithms: [HS256]}",
+            "allowed: one or more of E",
+        ),
+        (
+            "- {issuer: 'ftp://login.example', realm: owners, audience: x}",
+            "allowed: `issuer` and `jwks_uri` that are http(s) addresses without user information",
+        ),
         (
             "- {issuer: 'https://login.example', realm: owners, algorithm: RS256}",
             "`algorithm` is no field; allowed: issuer,",

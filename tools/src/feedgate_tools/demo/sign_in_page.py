@@ -32,7 +32,7 @@ class SignInPageSettings(ServiceSettings):
     model_config = settings_of("demo-page")
 
     issuers_file: Path | None = None
-    """As the services have it; people of its realms sign in, services do not."""
+    """The services' own file of OIDC issuers. People of its realms sign in, services do not."""
 
     client_id: str = PAGE
     """The page's name at every issuer."""
