@@ -1,7 +1,6 @@
 """The publisher's lock, its wake-up and its turns on a real PostgreSQL."""
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,7 +21,7 @@ from feedgate_kit.publisher import Publisher
 from feedgate_kit.publisher_lock import IDLE_TIMEOUT_S, PING_S, LockLostError, publisher_lock
 from feedgate_kit.supervise import background
 from feedgate_kit.topics import CAMERA_STATE
-from tests.servers.process import ServerProcess
+from tests.system.holder import holder_of
 
 pytestmark = pytest.mark.needs("postgres")
 
@@ -63,15 +62,10 @@ async def seconds_until_held(database: Database) -> float:
 async def test_a_stopped_holder_loses_the_lock_in_time(
     database: Database, postgres_url: str, tmp_path: Path
 ) -> None:
-    holder = ServerProcess("holder", [sys.executable, "-c", HOLDER, postgres_url], tmp_path / "holder.log")
-    holder.start()
-    try:
-        await asyncio.to_thread(holder.wait_until, lambda: "held" in holder.last_words())
+    async with holder_of(HOLDER, postgres_url, tmp_path) as holder:
         holder.freeze()
         waited_s = await seconds_until_held(database)
         assert IDLE_TIMEOUT_S - PING_S - SLACK_S < waited_s < IDLE_TIMEOUT_S + SLACK_S
-    finally:
-        holder.kill()
 
 
 async def test_a_holder_that_pings_keeps_the_lock(database: Database, postgres_url: str) -> None:
@@ -90,11 +84,9 @@ async def test_a_holder_that_pings_keeps_the_lock(database: Database, postgres_u
 async def test_a_killed_holder_s_lock_is_free_at_once(
     database: Database, postgres_url: str, tmp_path: Path
 ) -> None:
-    holder = ServerProcess("holder", [sys.executable, "-c", HOLDER, postgres_url], tmp_path / "holder.log")
-    holder.start()
-    await asyncio.to_thread(holder.wait_until, lambda: "held" in holder.last_words())
-    holder.kill()
-    assert await seconds_until_held(database) < SLACK_S
+    async with holder_of(HOLDER, postgres_url, tmp_path) as holder:
+        holder.kill()
+        assert await seconds_until_held(database) < SLACK_S
 
 
 async def test_a_session_that_the_server_ended_answers_nothing_more(

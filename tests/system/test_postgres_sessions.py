@@ -1,7 +1,6 @@
 """What a process or a machine that says nothing any more leaves behind in a real PostgreSQL."""
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from feedgate_kit.database import IDLE_TRANSACTION_S, SESSION, Database
-from tests.servers.process import ServerProcess
+from tests.system.holder import holder_of
 
 pytestmark = pytest.mark.needs("postgres")
 
@@ -44,17 +43,12 @@ async def database(postgres_url: str) -> AsyncIterator[Database]:
 async def test_a_row_that_a_stopped_process_had_locked_can_soon_be_written(
     database: Database, postgres_url: str, tmp_path: Path
 ) -> None:
-    holder = ServerProcess("holder", [sys.executable, "-c", HOLDER, postgres_url], tmp_path / "holder.log")
-    holder.start()
-    try:
-        await asyncio.to_thread(holder.wait_until, lambda: "held" in holder.last_words())
+    async with holder_of(HOLDER, postgres_url, tmp_path) as holder:
         holder.freeze()
         began_s = time.monotonic()
         async with asyncio.timeout(IDLE_TRANSACTION_S + SLACK_S), database.begin() as connection:
             await connection.execute(text("UPDATE shared SET written_by = 'the one that waited'"))
         assert time.monotonic() - began_s > IDLE_TRANSACTION_S - SLACK_S
-    finally:
-        holder.kill()
     async with database.read() as connection:
         assert (await connection.execute(text("SELECT written_by FROM shared"))).scalar_one() == (
             "the one that waited"
