@@ -4,17 +4,22 @@ import asyncio
 
 import pytest
 import uvloop
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.metadata import MetadataRequest
 
 from feedgate_kit.bus.kafka import KafkaBus, KafkaSettings
 from feedgate_kit.bus.kafka_topics import open_admin
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.topics import apply_topics
 from tests.contract.conftest import NUMBERS, named_state, own_topics
-from tests.servers.kafka import KafkaCluster
+from tests.servers.kafka import KafkaBroker, KafkaCluster
 
 pytestmark = pytest.mark.needs("kafka")
 
 TIMES = 20
+TURNS = 10
+"""Of the event loop: aiokafka hears in the third that its connection broke."""
 ALL_WITHIN_S = 40.0
 """It takes two seconds; where the end of a TLS connection is waited for, ten seconds in every other try."""
 
@@ -48,3 +53,25 @@ def test_a_reader_closed_at_once_is_closed_at_once_and_cancels_nobody(secured_ka
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(cancelled()) == 0
+
+
+def test_a_request_on_a_connection_that_broke_a_moment_ago_is_answered_in_aiokafkas_own_words(
+    kafka_broker: KafkaBroker,
+) -> None:
+    """uvloop's are another error, and ended whatever task of aiokafka's asked in that moment."""
+
+    async def answers() -> list[Exception]:
+        connection = await create_conn("127.0.0.1", kafka_broker.port)
+        connection._writer.transport.abort()
+        seen: list[Exception] = []
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+            try:
+                connection.send(MetadataRequest([])).close()
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                seen.append(error)
+        return seen
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        seen = runner.run(answers())
+    assert [type(each) for each in seen] == TURNS * [KafkaConnectionError]

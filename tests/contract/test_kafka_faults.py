@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 import pytest
 
 from feedgate_kit.bus.kafka import KafkaBus, KafkaSettings
+from feedgate_kit.bus.kafka_events import KafkaConsumer
 from feedgate_kit.bus.ports import EventLog, MediaFeed, StateLog
 from feedgate_kit.bus.record import Record
 from feedgate_kit.clock import SystemClock
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.needs("kafka")
 KEY = "camera/original"
 GOP = 25
 REQUEST_TIMEOUT_S = 1.5
+SHORT_SESSION_S = 1.5
 
 
 @pytest.fixture(scope="module")
@@ -276,3 +278,37 @@ async def test_ports_taken_before_a_start_that_failed_serve_after_one_that_did_n
         assert (await through_again(media, aiter(await media.open_tail(KEY))))[-1] >= 1_000
     finally:
         await unopened.close()
+
+
+async def test_a_consumer_that_no_longer_looks_for_its_group_says_so_and_another_goes_on(
+    broker: KafkaBroker, topics: Mapping[str, Topic]
+) -> None:
+    """Its broker answers all the time, and it reads: only its membership is waited for in vain."""
+    settings = KafkaSettings(
+        bootstrap=broker.bootstrap, request_timeout_s=REQUEST_TIMEOUT_S, session_timeout_s=SHORT_SESSION_S
+    )
+    bus = KafkaBus(settings, SystemClock(), topics={topic.name: topic for topic in topics.values()})
+    await bus.start()
+    try:
+        events = bus.event_log(topics["events"].name)
+        await events.append(record(KEY, 1))
+        stuck, sound = await events.open_consumer("stuck"), await events.open_consumer("sound")
+        assert [each.record.value for each in await read_events(stuck, 1)] == [b"1"]
+        await look_no_more(stuck)
+        with pytest.raises(BusError, match="has not counted this member"):
+            await soon(stuck.read())
+        await soon(stuck.close())
+        again = await events.open_consumer("stuck")
+        assert [each.record.value for each in await read_events(again, 1)] == [b"1"], "it never committed"
+        await again.commit()
+        await events.append(record(KEY, 2))
+        assert len(await read_events(sound, 2)) == 2, "who is counted is given up by nobody"
+    finally:
+        await bus.close()
+
+
+async def look_no_more(consumer: KafkaConsumer) -> None:
+    """What outages close together can do to aiokafka: it knows no coordinator, and its search for one hangs."""
+    coordinator = consumer.poller.consumer._coordinator
+    await coordinator._coordinator_lookup_lock.acquire()
+    coordinator.coordinator_dead()

@@ -8,7 +8,8 @@ from itertools import count, cycle
 import pytest
 
 from feedgate_kit.bus.kafka import KafkaBus, KafkaSettings
-from feedgate_kit.bus.ports import ClosedError, EventConsumer, Share, Tenure
+from feedgate_kit.bus.kafka_events import KafkaConsumer
+from feedgate_kit.bus.ports import ClosedError, Share, Tenure
 from feedgate_kit.bus.record import Record
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.errors import BusError
@@ -31,6 +32,7 @@ class Member:
     def __init__(self, bus: KafkaBus, group: str) -> None:
         self.bus = bus
         self.group = group
+        self.consumer: KafkaConsumer
         self.share: Share | None = None
         self.generations: list[int] = []
         self.changed = asyncio.Event()
@@ -58,14 +60,12 @@ class Member:
         return set() if self.share is None else {key for key in KEYS if self.share.covers(key)}
 
     async def run(self) -> None:
-        consumer: EventConsumer = await self.bus.event_log(DEMAND_EVENTS).open_consumer(
-            self.group, Tenure(self, 6.0)
-        )
+        self.consumer = await self.bus.event_log(DEMAND_EVENTS).open_consumer(self.group, Tenure(self, 6.0))
         with suppress(ClosedError):
             while True:
-                await consumer.read()
+                await self.consumer.read()
                 with suppress(BusError):
-                    await consumer.commit()
+                    await self.consumer.commit()
 
 
 async def until_divided(members: Iterable[Member]) -> None:
@@ -248,3 +248,22 @@ async def test_a_member_that_is_cut_off_knows_when_it_may_have_been_forgotten(
         async with asyncio.timeout(PATIENCE_S):
             while len(member.has) < len(KEYS):  # noqa: ASYNC110 - its share may come back without a word
                 await asyncio.sleep(0.02)
+
+
+async def test_a_member_that_lost_its_id_is_not_taken_for_one_that_was_replaced(group: Group) -> None:
+    """As after a round of the group whose result never came: it commits without an id, and then joins anew."""
+    member = await group.join("first")
+    await until_divided([member])
+    await member.bus.event_log(DEMAND_EVENTS).append(Record(KEYS[0], b""))
+    async with asyncio.timeout(PATIENCE_S):
+        while not member.consumer.partitions.read:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.02)
+    told = len(member.generations)
+    member.consumer.poller.consumer._coordinator.reset_generation()
+    with pytest.raises(BusError, match="rebalanced"):
+        await member.consumer.commit()
+    async with asyncio.timeout(PATIENCE_S):
+        while len(member.generations) == told or len(member.has) < len(KEYS):
+            member.changed.clear()
+            await member.changed.wait()
+    assert not member.was_replaced.is_set()

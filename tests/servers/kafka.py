@@ -42,6 +42,7 @@ num.partitions=1
 min.insync.replicas={in_sync}
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
 offsets.topic.num.partitions=1
 offsets.topic.replication.factor={nodes}
 transaction.state.log.num.partitions=1

@@ -1,14 +1,16 @@
 """What every connection to Kafka shares: who we are, errors in the bus's words, and where a log ends."""
 
 import asyncio
-from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import ConsumerStoppedError, KafkaError, MessageSizeTooLargeError
 
+from feedgate_kit.bus.kafka_resets import answer_resets
 from feedgate_kit.bus.kafka_settings import MAX_MESSAGE_BYTES, KafkaSettings
 from feedgate_kit.bus.ports import ClosedError, TooLargeError
 from feedgate_kit.bus.record import NO_HEADERS, Record
@@ -20,6 +22,8 @@ FETCH_WAIT_MS = 100
 POLL_MS = 500
 
 _log = structlog.get_logger()
+
+answer_resets()  # whoever makes the client
 
 Fetched = Mapping[TopicPartition, list[ConsumerRecord]]
 
@@ -94,8 +98,8 @@ async def stop(client: AIOKafkaConsumer | AIOKafkaProducer, settings: KafkaSetti
     connections open. Hence the second closing.
     """
     await to_its_end(client.stop(), 2 * settings.request_timeout_s)
-    connections = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001
-    await to_its_end(connections.close(), settings.request_timeout_s)
+    for rest in _what_may_be_left(client):
+        await to_its_end(rest(), settings.request_timeout_s)
 
 
 async def to_its_end(closing: Coroutine[Any, Any, None], patience_s: float) -> None:
@@ -111,6 +115,21 @@ async def to_its_end(closing: Coroutine[Any, Any, None], patience_s: float) -> N
         await asyncio.wait({task})
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.warning("client did not stop cleanly", error=repr(error))
+
+
+def _what_may_be_left(
+    client: AIOKafkaConsumer | AIOKafkaProducer,
+) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
+    """What a client whose `stop` was given up still runs, which would connect anew for ever."""
+    if isinstance(client, AIOKafkaProducer):
+        yield client.client.close
+        return
+    if isinstance(client._coordinator, GroupCoordinator):  # noqa: SLF001 - all of it is private
+        yield client._coordinator._stop_heartbeat_task  # noqa: SLF001 - as above
+        yield client._coordinator._stop_commit_offsets_refresh_task  # noqa: SLF001 - as above
+    if client._fetcher is not None:  # noqa: SLF001 - as above
+        yield client._fetcher.close  # noqa: SLF001 - as above
+    yield client._client.close  # noqa: SLF001 - as above
 
 
 class FetchedHeaders(Mapping[str, str]):

@@ -19,6 +19,7 @@ from feedgate_kit.bus.kafka_connection import (
 from feedgate_kit.bus.kafka_control import ControlProducer
 from feedgate_kit.bus.kafka_group import GroupMember, handover_assignor
 from feedgate_kit.bus.kafka_settings import KafkaSettings
+from feedgate_kit.bus.kafka_standing import Standing
 from feedgate_kit.bus.ports import ClosedError, Tenure
 from feedgate_kit.bus.record import Record, StoredRecord
 from feedgate_kit.clock import Clock
@@ -66,12 +67,14 @@ class KafkaEventLog:
                 self._settings, partition_assignment_strategy=(sticky_assignor(),), **options
             )
             await start(consumer, self._settings)
+            standing = Standing(consumer, self._settings, self._clock)
         else:
             assignor = handover_assignor()
             consumer = consumer_of(self._settings, partition_assignment_strategy=(assignor,), **options)
             await start(consumer, self._settings)
-            holding = GroupMember(consumer, assignor, self._settings, tenure, self._clock, partitions=count)
-        opened = KafkaConsumer(Poller(consumer, self._settings), self._settings, holding)
+            standing = Standing(consumer, self._settings, self._clock, tenure.holder.replaced)
+            holding = GroupMember(consumer, assignor, standing, tenure, self._clock, partitions=count)
+        opened = KafkaConsumer(Poller(consumer, self._settings), self._settings, standing, holding)
         consumer.subscribe([self._topic.name], listener=opened.partitions)
         self._readers = {opened.poller, *(known for known in self._readers if not known.closed)}
         return opened
@@ -140,14 +143,23 @@ class KafkaEventLog:
 class KafkaConsumer:
     """One member of a consumer group."""
 
-    def __init__(self, poller: Poller, settings: KafkaSettings, holding: GroupMember | None = None) -> None:
+    def __init__(
+        self, poller: Poller, settings: KafkaSettings, standing: Standing, holding: GroupMember | None = None
+    ) -> None:
         self.poller = poller
         self.partitions = _Partitions(holding)
         self._settings = settings
+        self._standing = standing
         self._holding = holding
 
     async def read(self) -> Sequence[StoredRecord]:
+        """As the port says.
+
+        Raises:
+            BusError: the topic could not be read, or the group has not counted this member for long.
+        """
         while True:
+            self._standing.check()
             stored: list[StoredRecord] = []
             for partition, fetched in (await self.poller.poll()).items():
                 for record in fetched:

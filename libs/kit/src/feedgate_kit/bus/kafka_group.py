@@ -15,28 +15,16 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
-from aiokafka.errors import (
-    GroupCoordinatorNotAvailableError,
-    NoError,
-    RebalanceInProgressError,
-    UnknownMemberIdError,
-)
-from aiokafka.protocol.commit import OffsetCommitResponse_v2, OffsetCommitResponse_v3
-from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 
 from feedgate_kit.bus.kafka_connection import bus_errors
 from feedgate_kit.bus.kafka_control import partition_of
-from feedgate_kit.bus.kafka_settings import KafkaSettings
+from feedgate_kit.bus.kafka_standing import Standing
 from feedgate_kit.bus.ports import Tenure
 from feedgate_kit.clock import Clock
 from feedgate_kit.errors import BusError
 
 SEEK_TIMEOUT_S = 2.0
 """The group hears nothing of this member meanwhile: well below its session timeout."""
-
-_STILL_A_MEMBER = (NoError.errno, RebalanceInProgressError.errno)
-_FENCED_INSTANCE_ID = 82  # Kafka's protocol; aiokafka has no name for it
-_NOT_A_MEMBER = {UnknownMemberIdError.errno, _FENCED_INSTANCE_ID}
 
 _log = structlog.get_logger(__name__)
 
@@ -99,18 +87,18 @@ class GroupMember:
         self,
         consumer: AIOKafkaConsumer,
         assignor: type[HandoverAssignor],
-        settings: KafkaSettings,
+        standing: Standing,
         tenure: Tenure,
         clock: Clock,
         *,
         partitions: int,
     ) -> None:
-        """Begin to watch a consumer that was started and has not subscribed yet.
+        """A member that has not subscribed yet.
 
         Args:
             consumer: of this member alone.
             assignor: of that consumer alone.
-            settings: its session timeout, and whether it has a name that outlives it.
+            standing: what the group says of that consumer.
             tenure: who holds what the member is given.
             clock: of this host.
             partitions: of the topic.
@@ -120,20 +108,14 @@ class GroupMember:
         self._given: frozenset[int] = frozenset()
         self._consumer = consumer
         self._assignor = assignor
-        self._settings = settings
+        self._standing = standing
         self._tenure = tenure
         self._clock = clock
-        self._counts_until_s = float("-inf")  # monotonic
-        self._is_replaced = False
         self._handing_over: asyncio.Task[None] | None = None
-        self._watch_answers()
 
     def covers(self, key: str) -> bool:
         """As a share says; true only while the group cannot have forgotten us."""
-        return (
-            self._clock.monotonic_s() < self._counts_until_s
-            and _partition_of(key, self._partitions) in self._given
-        )
+        return self._standing.counts and _partition_of(key, self._partitions) in self._given
 
     async def was_given(self, assigned: Collection[TopicPartition]) -> None:
         """A round of the group has ended."""
@@ -149,10 +131,9 @@ class GroupMember:
         await self._go_back(assigned)
 
     async def close(self) -> None:
-        """A member without a name of its own leaves at once; one with a name stays until it times out."""
+        """The group gives to others what this member had, as soon as it does not count it."""
         self._end_handover()
-        if self._settings.member is None:
-            self._counts_until_s = float("-inf")
+        self._standing.leave()
 
     async def _hand_over(self, assigned: frozenset[TopicPartition]) -> None:
         """Let go of what is no longer ours; where there was anything, ask for the round that gives it away."""
@@ -187,45 +168,6 @@ class GroupMember:
         for partition, place in found.items():
             if place is not None:  # None: nothing is as young as that
                 self._consumer.seek(partition, place.offset)
-
-    def _watch_answers(self) -> None:
-        """Note when the group last said that it counts us.
-
-        The moment of the question counts, so ours ends no later than the group's. aiokafka keeps
-        this to itself, and after the session timeout goes on as before.
-        """
-        coordinator = self._consumer._coordinator  # noqa: SLF001 - see above
-        ask = coordinator._send_req  # noqa: SLF001 - see above
-
-        async def ask_and_note(request: Any) -> Any:
-            if self._is_replaced:
-                # aiokafka would join again by the name, and push out who has it now.
-                raise GroupCoordinatorNotAvailableError
-            asked_at_s = self._clock.monotonic_s()
-            answer = await ask(request)
-            if _codes_of(answer) & _NOT_A_MEMBER:
-                self._note_unknown()
-            tells = isinstance(request, HeartbeatRequest | SyncGroupRequest)
-            if tells and answer.error_code in _STILL_A_MEMBER:
-                self._counts_until_s = asked_at_s + self._settings.session_timeout_s
-            return answer
-
-        coordinator._send_req = ask_and_note  # noqa: SLF001 - see above
-
-    def _note_unknown(self) -> None:
-        """The group knows this member no more: where its time is not over, its name is another's."""
-        if self._settings.member is None or self._clock.monotonic_s() >= self._counts_until_s:
-            return
-        self._is_replaced = True
-        self._counts_until_s = float("-inf")
-        self._tenure.holder.replaced()
-
-
-def _codes_of(answer: Any) -> set[int]:
-    """The error codes of a coordinator's answer; one to a commit has one for each partition."""
-    if isinstance(answer, OffsetCommitResponse_v2 | OffsetCommitResponse_v3):
-        return {code for _, partitions in answer.topics for _, code in partitions}
-    return {getattr(answer, "error_code", NoError.errno)}
 
 
 def _by_topic(partitions: Collection[TopicPartition]) -> dict[str, list[int]]:

@@ -1,0 +1,115 @@
+"""What a Kafka group says of one of its members. aiokafka hears it, and tells nobody."""
+
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    NoError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+from aiokafka.protocol.commit import OffsetCommitResponse_v2, OffsetCommitResponse_v3
+from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
+
+from feedgate_kit.bus.kafka_settings import KafkaSettings
+from feedgate_kit.clock import Clock
+from feedgate_kit.errors import BusError
+
+FORGOTTEN_AFTER_SESSIONS = 5
+"""A consumer that no group counts for so many session timeouts is given up; its holder opens another.
+
+aiokafka tries again by itself, for ever; but where one of its tasks has ended, the others wait for it, for ever, too.
+"""
+
+_STILL_A_MEMBER = (NoError.errno, RebalanceInProgressError.errno)
+_FENCED_INSTANCE_ID = 82  # Kafka's protocol; aiokafka has no name for it
+_NOT_A_MEMBER = {UnknownMemberIdError.errno, _FENCED_INSTANCE_ID}
+
+
+class Standing:
+    """Until when the group counts this member, and whether its name is another's by now."""
+
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        settings: KafkaSettings,
+        clock: Clock,
+        on_replaced: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Begin to watch a consumer that was started and has not subscribed yet.
+
+        Args:
+            consumer: whose group's answers.
+            settings: its session timeout, and whether it has a name that outlives it.
+            clock: of this host.
+            on_replaced: called once, when another has this member's name.
+        """
+        self._settings = settings
+        self._clock = clock
+        self._on_replaced = on_replaced
+        self._counts_until_s = float("-inf")  # monotonic
+        self._counted_at_s = clock.monotonic_s()  # or began to ask
+        self._is_replaced = False
+        self._watch(consumer._coordinator)  # noqa: SLF001 - what it hears is told nowhere else
+
+    @property
+    def counts(self) -> bool:
+        """True only while the group cannot have forgotten us."""
+        return self._clock.monotonic_s() < self._counts_until_s
+
+    def leave(self) -> None:
+        """A member without a name of its own leaves at once; one with a name stays until it times out."""
+        if self._settings.member is None:
+            self._counts_until_s = float("-inf")
+
+    def check(self) -> None:
+        """Whether waiting for the group still makes sense.
+
+        Raises:
+            BusError: it has not counted this member for `FORGOTTEN_AFTER_SESSIONS`.
+        """
+        without_s = self._clock.monotonic_s() - self._counted_at_s
+        if without_s > FORGOTTEN_AFTER_SESSIONS * self._settings.session_timeout_s:
+            raise BusError(f"the group has not counted this member for {without_s:.0f} s")
+
+    def _watch(self, coordinator: Any) -> None:
+        """Note when the group last said that it counts us.
+
+        The moment of the question counts, so ours ends no later than the group's.
+        """
+        ask = coordinator._send_req  # noqa: SLF001 - see above
+
+        async def ask_and_note(request: Any) -> Any:
+            if self._is_replaced:
+                # aiokafka would join again by the name, and push out who has it now.
+                raise GroupCoordinatorNotAvailableError
+            asked_at_s, asked_as = self._clock.monotonic_s(), coordinator.member_id
+            answer = await ask(request)
+            # A commit may be asked while the member has no id, or be answered when it has another by now.
+            is_of_us = asked_as not in (JoinGroupRequest.UNKNOWN_MEMBER_ID, None)
+            if is_of_us and asked_as == coordinator.member_id and _codes_of(answer) & _NOT_A_MEMBER:
+                self._note_unknown()
+            tells = isinstance(request, HeartbeatRequest | SyncGroupRequest)
+            if tells and answer.error_code in _STILL_A_MEMBER:
+                self._counts_until_s = asked_at_s + self._settings.session_timeout_s
+                self._counted_at_s = asked_at_s
+            return answer
+
+        coordinator._send_req = ask_and_note  # noqa: SLF001 - see above
+
+    def _note_unknown(self) -> None:
+        """The group knows this member no more: where its time is not over, its name is another's."""
+        if self._settings.member is None or not self.counts:
+            return
+        self._is_replaced = True
+        self._counts_until_s = float("-inf")
+        self._on_replaced()
+
+
+def _codes_of(answer: Any) -> set[int]:
+    """The error codes of a coordinator's answer; one to a commit has one for each partition."""
+    if isinstance(answer, OffsetCommitResponse_v2 | OffsetCommitResponse_v3):
+        return {code for _, partitions in answer.topics for _, code in partitions}
+    return {getattr(answer, "error_code", NoError.errno)}
