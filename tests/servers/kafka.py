@@ -23,8 +23,9 @@ JVM = (
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
 )
 LARGE_HEAP = ("-Xms256m", "-Xmx512m")
-SMALL_HEAP = ("-Xms96m", "-Xmx320m")
-"""Of a cluster's nodes: three of them share the machine with all the services."""
+SMALL_HEAP = ("-Xms320m", "-Xmx320m", "-XX:+AlwaysPreTouch")
+"""Of a cluster's nodes: three of them share the machine with all the services. All of it from the start, for a JVM
+fills the heap that it may have, and a soak that looks for growth would see nothing else."""
 STARTED = "Kafka Server started"
 ADMIN = "admin"
 """The user of a secured cluster who may do everything."""

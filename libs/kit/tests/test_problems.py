@@ -15,10 +15,11 @@ from pydantic import Field, SecretStr, StringConstraints
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.http import ApiModel, Id, Moment, Name, Page, Text, require_if_match, set_etag
 from feedgate_kit.identity import TokenVerifier
-from feedgate_kit.problems import A_TIME, ErrorTable, Problem
+from feedgate_kit.problems import ErrorTable, Problem
 from feedgate_kit.service import Service, create_internal_app, create_public_app
 from feedgate_kit.stepped_clock import SteppedClock
 from feedgate_kit.telemetry import configure_logging
+from feedgate_kit.wrong_values import A_TIME
 
 
 class ShopError(FeedgateError):

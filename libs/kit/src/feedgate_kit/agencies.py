@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from feedgate_kit.errors import ONE_BOX_PAGE, OperatorError
-from feedgate_kit.problems import wrong_entry
+from feedgate_kit.wrong_values import wrong_entry
 
 AgencyId = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?$")]
 """Lower-case letters, digits and hyphens, at most 48: it ends the name of the agency's topic."""

@@ -21,7 +21,8 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from feedgate_kit.clock import rfc3339
-from feedgate_kit.problems import A_TIME, Problem
+from feedgate_kit.problems import Problem
+from feedgate_kit.wrong_values import A_TIME
 
 T = TypeVar("T")
 

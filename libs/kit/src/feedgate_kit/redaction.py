@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
-from feedgate_kit.problems import HIDDEN, is_secret_name
+from feedgate_kit.wrong_values import HIDDEN, is_secret_name
 
 MAXIMUM_TEXT_CHARS: Final = 32 * 1024
 MAXIMUM_DEPTH: Final = 8

@@ -24,9 +24,9 @@ from feedgate_kit.errors import OperatorError
 from feedgate_kit.identity.issuers import IssuerConfig, load_issuers
 from feedgate_kit.identity.plain_http import refuse_plain_http
 from feedgate_kit.listening import Listen
-from feedgate_kit.problems import HIDDEN, is_secret_name
 from feedgate_kit.tokens import ClientCredentials, TokenSource
 from feedgate_kit.trust import ServerCertificate, Trust, load_server_certificate, load_trust
+from feedgate_kit.wrong_values import HIDDEN, is_secret_name
 
 S = TypeVar("S", bound="ServiceSettings")
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from feedgate_contracts.jurisdictions import packaged_jurisdictions
 from feedgate_kit.errors import OperatorError
-from feedgate_kit.problems import wrong_entry
+from feedgate_kit.wrong_values import wrong_entry
 
 NAME = r"^[A-Z]{2}(-[A-Z0-9]{1,8})*$"
 ROOT = "root"

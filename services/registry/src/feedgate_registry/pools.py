@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from feedgate_kit.addresses import Network, parse_networks
 from feedgate_kit.errors import OperatorError
-from feedgate_kit.problems import wrong_entry
 from feedgate_kit.sealing import SealingError, read_public_key
+from feedgate_kit.wrong_values import wrong_entry
 
 _NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 

@@ -8,7 +8,8 @@ from fastapi import FastAPI, Request, Response
 
 from feedgate_kit.bus.ports import TooLargeError
 from feedgate_kit.errors import FeedgateError
-from feedgate_kit.problems import HIDDEN, Problem
+from feedgate_kit.problems import Problem
+from feedgate_kit.wrong_values import HIDDEN
 from feedgate_registry.authorisation import ExpiryError
 from feedgate_registry.metrics import RegistryMetrics
 from feedgate_registry.refusals import (

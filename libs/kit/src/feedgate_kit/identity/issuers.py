@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from feedgate_kit.errors import ONE_BOX_PAGE, OperatorError
 from feedgate_kit.identity.principal import Realm
-from feedgate_kit.problems import wrong_entry
+from feedgate_kit.wrong_values import wrong_entry
 
 ASYMMETRIC_ALGORITHMS: Final = frozenset({
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
