@@ -1,13 +1,16 @@
 """What a camera answers to DESCRIBE, and what ingest makes of it; the camera is a few lines of a script."""
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from socket import SO_LINGER, SOL_SOCKET
 
 import pytest
+import uvloop
 
-from feedgate_ingest.adapters.describe import MOST_BODY_BYTES, MOST_HEAD_BYTES, describe
+from feedgate_ingest.adapters.describe import MOST_BODY_BYTES, MOST_HEAD_BYTES, DescribeConnection, describe
 from feedgate_ingest.reasons import TREATMENTS, FeedError, Reason
 from feedgate_ingest.source import PinnedSource
 from feedgate_kit.addresses import RtspUrl
@@ -20,6 +23,9 @@ SDP = (
 )
 UNAUTHORIZED = 'RTSP/1.0 401 Unauthorized\r\nCSeq: 1\r\nWWW-Authenticate: Digest realm="r", nonce="n"\r\n\r\n'
 STALE = UNAUTHORIZED.replace('nonce="n"', 'nonce="m", stale=true')
+HANG_UP, RESET = "", "(reset)"
+NO_LINGER = struct.pack("ii", 1, 0)
+"""Of a socket: on, for 0 s; closing it then sends RST (socket(7))."""
 PASSWORD = "Zaubersäge"
 
 
@@ -34,7 +40,7 @@ def status(number: int, *headers: str) -> str:
 
 @dataclass
 class Camera:
-    """Answers the first request with the first answer, and so on; hangs up after an empty one."""
+    """Answers the first request with the first answer, and so on; hangs up after an empty one, or with RST."""
 
     answers: list[str]
     port: int = 0
@@ -47,7 +53,10 @@ class Camera:
             while self.answers:
                 self.requests.append((await reader.readuntil(b"\r\n\r\n")).decode())
                 answer = self.answers.pop(0)
-                if not answer:
+                if answer == RESET:
+                    writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, NO_LINGER)
+                    writer.transport.abort()
+                if answer in {HANG_UP, RESET}:
                     break
                 writer.write(answer.encode())
                 await writer.drain()
@@ -99,10 +108,24 @@ async def test_a_digest_login_is_answered_on_the_same_connection() -> None:
     assert PASSWORD not in script.requests[1]
 
 
-async def test_a_camera_that_hangs_up_after_401_is_called_again() -> None:
-    async with camera(UNAUTHORIZED, "", ok()) as script:
+@pytest.mark.parametrize("goodbye", [HANG_UP, RESET], ids=["hangs up", "resets"])
+async def test_a_camera_that_hangs_up_after_401_is_called_again(goodbye: str) -> None:
+    async with camera(UNAUTHORIZED, goodbye, ok()) as script:
         (await describe(script.source(), timeout_s=5)).close()
     assert script.connections == 2
+
+
+def test_a_request_on_a_connection_that_is_gone_says_so_on_the_loop_that_services_run_on() -> None:
+    async def ask() -> None:
+        async with camera(UNAUTHORIZED) as script:
+            connection = await DescribeConnection.open(script.source().url)
+            connection._writer.transport.abort()
+            for _ in range(3):  # turns of the loop, until the connection is known to be gone
+                await asyncio.sleep(0)
+            await connection.request(1, "")
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, pytest.raises(ConnectionResetError):
+        runner.run(ask())
 
 
 async def test_an_aged_nonce_is_no_wrong_password() -> None:

@@ -18,6 +18,7 @@ MOST_QUESTIONS = 3
 """Without a login, with it, and once more if the camera's nonce has aged in between."""
 _AGENT = "feedgate-ingest"
 _ENCODING = "H264"
+_HUNG_UP = (asyncio.IncompleteReadError, ConnectionResetError, BrokenPipeError)
 _BUSY = frozenset({453, 503})  # not enough bandwidth, service unavailable
 _GONE = frozenset({404, 410})
 
@@ -46,7 +47,7 @@ async def describe(source: PinnedSource, *, timeout_s: float) -> "DescribeConnec
             connection, response = await _ask(source.url)
     except TimeoutError:
         reason = Reason.TIMED_OUT
-    except (asyncio.IncompleteReadError, ConnectionResetError, BrokenPipeError):
+    except _HUNG_UP:
         reason = Reason.DROPPED_BY_CAMERA
     except OSError:
         reason = Reason.UNREACHABLE
@@ -69,7 +70,7 @@ async def _ask(url: RtspUrl) -> "tuple[DescribeConnection, _Response]":
         for sequence in range(1, MOST_QUESTIONS + 1):
             try:
                 response = await connection.request(sequence, login)
-            except asyncio.IncompleteReadError:
+            except _HUNG_UP:
                 if not login:
                     raise
                 # Some cameras hang up after 401 and expect the answer on a new connection.
@@ -191,6 +192,8 @@ class DescribeConnection:
             f"User-Agent: {_AGENT}",
             *([f"Authorization: {login}"] if login else []),
         ]
+        if self._writer.is_closing():  # to write then is an error of uvloop's own kind
+            raise ConnectionResetError
         self._writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
         await self._writer.drain()
         return await self._response()
