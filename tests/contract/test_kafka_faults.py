@@ -298,6 +298,7 @@ async def test_a_consumer_that_no_longer_looks_for_its_group_says_so_and_another
         with pytest.raises(BusError, match="has not counted this member"):
             await soon(stuck.read())
         await soon(stuck.close())
+        assert still_running(stuck) == []
         again = await events.open_consumer("stuck")
         assert [each.record.value for each in await read_events(again, 1)] == [b"1"], "it never committed"
         await again.commit()
@@ -312,3 +313,17 @@ async def look_no_more(consumer: KafkaConsumer) -> None:
     coordinator = consumer.poller.consumer._coordinator
     await coordinator._coordinator_lookup_lock.acquire()
     coordinator.coordinator_dead()
+
+
+def still_running(consumer: KafkaConsumer) -> list[object]:
+    """Tasks and connections of a closed consumer: left to themselves they would go on for ever."""
+    client = consumer.poller.consumer
+    coordinator, fetcher = client._coordinator, client._fetcher
+    tasks = [
+        *(coordinator._coordination_task, coordinator._heartbeat_task, coordinator._commit_refresh_task),
+        *(fetcher._fetch_task, *fetcher._pending_tasks),
+    ]
+    connections = client._client._conns.values()
+    return [task for task in tasks if task is not None and not task.done()] + [
+        connection for connection in connections if connection.connected()
+    ]

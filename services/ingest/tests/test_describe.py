@@ -23,7 +23,7 @@ SDP = (
 )
 UNAUTHORIZED = 'RTSP/1.0 401 Unauthorized\r\nCSeq: 1\r\nWWW-Authenticate: Digest realm="r", nonce="n"\r\n\r\n'
 STALE = UNAUTHORIZED.replace('nonce="n"', 'nonce="m", stale=true')
-HANG_UP, RESET = "", "(reset)"
+HANG_UP, RESET, RESET_UNASKED = "", "(reset)", "(reset unasked)"
 NO_LINGER = struct.pack("ii", 1, 0)
 """Of a socket: on, for 0 s; closing it then sends RST (socket(7))."""
 PASSWORD = "Zaubersäge"
@@ -54,12 +54,15 @@ class Camera:
                 self.requests.append((await reader.readuntil(b"\r\n\r\n")).decode())
                 answer = self.answers.pop(0)
                 if answer == RESET:
-                    writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, NO_LINGER)
-                    writer.transport.abort()
+                    reset(writer)
                 if answer in {HANG_UP, RESET}:
                     break
                 writer.write(answer.encode())
                 await writer.drain()
+                if self.answers[:1] == [RESET_UNASKED]:
+                    self.answers.pop(0)
+                    reset(writer)
+                    break
             else:
                 await reader.read()
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -69,6 +72,11 @@ class Camera:
 
     def source(self, username: str = "admin", password: str = PASSWORD) -> PinnedSource:
         return PinnedSource(RtspUrl("127.0.0.1", self.port, "/live", username, password))
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, NO_LINGER)
+    writer.transport.abort()
 
 
 @asynccontextmanager
@@ -108,7 +116,9 @@ async def test_a_digest_login_is_answered_on_the_same_connection() -> None:
     assert PASSWORD not in script.requests[1]
 
 
-@pytest.mark.parametrize("goodbye", [HANG_UP, RESET], ids=["hangs up", "resets"])
+@pytest.mark.parametrize(
+    "goodbye", [HANG_UP, RESET, RESET_UNASKED], ids=["hangs up", "resets when asked", "resets at once"]
+)
 async def test_a_camera_that_hangs_up_after_401_is_called_again(goodbye: str) -> None:
     async with camera(UNAUTHORIZED, goodbye, ok()) as script:
         (await describe(script.source(), timeout_s=5)).close()

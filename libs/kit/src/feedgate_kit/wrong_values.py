@@ -122,6 +122,14 @@ def is_secret_name(name: str) -> bool:
     return any(part.lower() in SECRET_WORDS for part in words)
 
 
+def text_seen(text: str) -> str:
+    """What was sent, as it may be shown: cut, and hidden where it may be an address."""
+    if "://" in text or "@" in text:
+        return HIDDEN  # an address in the wrong field may still carry a password
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= MAXIMUM_SEEN_CHARS else text[:MAXIMUM_SEEN_CHARS] + HIDDEN
+
+
 def wrong_values(errors: Sequence[Mapping[str, Any]], body: Any) -> Iterator[WrongValue]:
     """By place, in pydantic's order; the members of a union speak as one."""
     found = [_locate(error, body) for error in errors]
@@ -192,14 +200,6 @@ def _path(place: Place) -> str:
     # The caller's own keys may be among them, and a caller may have sent an address as a key.
     parts = [str(part) for part in place]
     return ".".join(HIDDEN if "@" in part or "://" in part else part[:MAXIMUM_SEEN_CHARS] for part in parts)
-
-
-def text_seen(text: str) -> str:
-    """What was sent, as it may be shown: cut, and hidden where it may be an address."""
-    if "://" in text or "@" in text:
-        return HIDDEN  # an address in the wrong field may still carry a password
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= MAXIMUM_SEEN_CHARS else text[:MAXIMUM_SEEN_CHARS] + HIDDEN
 
 
 def _allowed(error: Mapping[str, Any]) -> str:

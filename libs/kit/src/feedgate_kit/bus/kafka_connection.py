@@ -1,12 +1,13 @@
 """What every connection to Kafka shares: who we are, errors in the bus's words, and where a log ends."""
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import ConsumerStoppedError, KafkaError, MessageSizeTooLargeError
 
@@ -22,8 +23,6 @@ FETCH_WAIT_MS = 100
 POLL_MS = 500
 
 _log = structlog.get_logger()
-
-answer_resets()  # whoever makes the client
 
 Fetched = Mapping[TopicPartition, list[ConsumerRecord]]
 
@@ -57,6 +56,7 @@ def _said(error: Exception) -> str:
 
 def reaching(settings: KafkaSettings) -> dict[str, Any]:
     """What every client of aiokafka is given."""
+    answer_resets()
     return {
         "bootstrap_servers": settings.bootstrap,
         "client_id": settings.client_id,
@@ -94,12 +94,22 @@ async def start(client: AIOKafkaConsumer | AIOKafkaProducer, settings: KafkaSett
 async def stop(client: AIOKafkaConsumer | AIOKafkaProducer, settings: KafkaSettings) -> None:
     """Stop a client; a broker that does not answer is not waited for.
 
-    aiokafka's consumer awaits fetches it has itself cancelled, and so may stop half way, its
-    connections open. Hence the second closing.
+    Half way aiokafka's own `stop` may wait for ever, or give up: for a task that waits for another, at a task that
+    ended with an error, at a fetch that it has itself cancelled. Its tasks would connect anew, for ever.
     """
     await to_its_end(client.stop(), 2 * settings.request_timeout_s)
-    for rest in _what_may_be_left(client):
-        await to_its_end(rest(), settings.request_timeout_s)
+    if isinstance(client, AIOKafkaProducer):
+        await close_connections(client.client, settings.request_timeout_s)
+        return
+    await _cancel(_tasks_of(client), settings.request_timeout_s)
+    await close_connections(client._client, settings.request_timeout_s)  # noqa: SLF001 - as below
+
+
+async def close_connections(connections: AIOKafkaClient, patience_s: float) -> None:
+    """Close all of a client's connections, also where the task that keeps its metadata ended with an error."""
+    keeper, connections._sync_task = connections._sync_task, None  # noqa: SLF001 - `close` would raise that error
+    await _cancel([keeper], patience_s)
+    await to_its_end(connections.close(), patience_s)
 
 
 async def to_its_end(closing: Coroutine[Any, Any, None], patience_s: float) -> None:
@@ -117,19 +127,25 @@ async def to_its_end(closing: Coroutine[Any, Any, None], patience_s: float) -> N
         _log.warning("client did not stop cleanly", error=repr(error))
 
 
-def _what_may_be_left(
-    client: AIOKafkaConsumer | AIOKafkaProducer,
-) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
-    """What a client whose `stop` was given up still runs, which would connect anew for ever."""
-    if isinstance(client, AIOKafkaProducer):
-        yield client.client.close
-        return
-    if isinstance(client._coordinator, GroupCoordinator):  # noqa: SLF001 - all of it is private
-        yield client._coordinator._stop_heartbeat_task  # noqa: SLF001 - as above
-        yield client._coordinator._stop_commit_offsets_refresh_task  # noqa: SLF001 - as above
-    if client._fetcher is not None:  # noqa: SLF001 - as above
-        yield client._fetcher.close  # noqa: SLF001 - as above
-    yield client._client.close  # noqa: SLF001 - as above
+def _tasks_of(consumer: AIOKafkaConsumer) -> list[asyncio.Task[None] | None]:
+    """What runs on in a consumer whose `stop` did not get to its end."""
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher  # noqa: SLF001 - nothing public of it ends them
+    tasks = [] if fetcher is None else [fetcher._fetch_task, *fetcher._pending_tasks]  # noqa: SLF001 - as above
+    if isinstance(coordinator, GroupCoordinator):
+        tasks += [
+            coordinator._coordination_task,  # noqa: SLF001 - as above
+            coordinator._heartbeat_task,  # noqa: SLF001 - as above
+            coordinator._commit_refresh_task,  # noqa: SLF001 - as above
+        ]
+    return tasks
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None] | None], patience_s: float) -> None:
+    running = [task for task in tasks if task is not None and not task.done()]
+    for task in running:
+        task.cancel()
+    if running:
+        await asyncio.wait(running, timeout=patience_s)
 
 
 class FetchedHeaders(Mapping[str, str]):

@@ -26,6 +26,9 @@ from feedgate_kit.errors import BusError
 SEEK_TIMEOUT_S = 2.0
 """The group hears nothing of this member meanwhile: well below its session timeout."""
 
+LET_GO_WITHIN_S = 6.0
+"""Of a member that is closed: the longest that a camera's connection takes to end."""
+
 _log = structlog.get_logger(__name__)
 
 _partition_of = lru_cache(65_536)(partition_of)
@@ -81,7 +84,7 @@ def free_for(
 
 
 class GroupMember:
-    """One member, and the share it has: tells its holder, and knows for how long it can be sure of it."""
+    """One member, and the share it has: tells its holder, and has it let go before others are given it."""
 
     def __init__(
         self,
@@ -112,6 +115,7 @@ class GroupMember:
         self._tenure = tenure
         self._clock = clock
         self._handing_over: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     def covers(self, key: str) -> bool:
         """As a share says; true only while the group cannot have forgotten us."""
@@ -119,6 +123,8 @@ class GroupMember:
 
     async def was_given(self, assigned: Collection[TopicPartition]) -> None:
         """A round of the group has ended."""
+        if self._is_closed:
+            return  # aiokafka ends a round that it is in, however late
         self.generation = self._consumer._coordinator.generation  # noqa: SLF001 - told nowhere else
         self._given = frozenset(each.partition for each in assigned)
         self._assignor.generation = self.generation
@@ -131,9 +137,15 @@ class GroupMember:
         await self._go_back(assigned)
 
     async def close(self) -> None:
-        """The group gives to others what this member had, as soon as it does not count it."""
+        """Have all of it let go of: whoever joins by this member's name next begins with nothing."""
+        self._is_closed = True
         self._end_handover()
-        self._standing.leave()
+        self._given = frozenset()
+        try:
+            async with asyncio.timeout(LET_GO_WITHIN_S):
+                await self._tenure.holder.hold(self)
+        except TimeoutError:
+            _log.warning("partitions not let go of in time", within_s=LET_GO_WITHIN_S)
 
     async def _hand_over(self, assigned: frozenset[TopicPartition]) -> None:
         """Let go of what is no longer ours; where there was anything, ask for the round that gives it away."""

@@ -7,7 +7,7 @@ from itertools import chain
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerClosed
 
-from feedgate_kit.bus.kafka_connection import to_its_end
+from feedgate_kit.bus.kafka_connection import close_connections, to_its_end
 
 STOPPED_WITHIN_S = 5.0
 
@@ -28,6 +28,7 @@ async def stop_producer(producer: AIOKafkaProducer, patience_s: float) -> None:
         await asyncio.wait({sending}, timeout=0.05)
     _give_up(producer)
     await to_its_end(producer.stop(), STOPPED_WITHIN_S)
+    await close_connections(producer.client, STOPPED_WITHIN_S)
 
 
 def _give_up(producer: AIOKafkaProducer) -> None:

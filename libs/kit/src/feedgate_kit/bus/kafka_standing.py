@@ -11,21 +11,21 @@ from aiokafka.errors import (
     UnknownMemberIdError,
 )
 from aiokafka.protocol.commit import OffsetCommitResponse_v2, OffsetCommitResponse_v3
-from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
+from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 
 from feedgate_kit.bus.kafka_settings import KafkaSettings
 from feedgate_kit.clock import Clock
 from feedgate_kit.errors import BusError
 
 FORGOTTEN_AFTER_SESSIONS = 5
-"""A consumer that no group counts for so many session timeouts is given up; its holder opens another.
+"""A consumer that its group has not counted for so many session timeouts is given up; whoever read it opens another.
 
 aiokafka tries again by itself, for ever; but where one of its tasks has ended, the others wait for it, for ever, too.
 """
 
 _STILL_A_MEMBER = (NoError.errno, RebalanceInProgressError.errno)
+_UNKNOWN_MEMBER_ID = UnknownMemberIdError.errno
 _FENCED_INSTANCE_ID = 82  # Kafka's protocol; aiokafka has no name for it
-_NOT_A_MEMBER = {UnknownMemberIdError.errno, _FENCED_INSTANCE_ID}
 
 
 class Standing:
@@ -36,7 +36,7 @@ class Standing:
         consumer: AIOKafkaConsumer,
         settings: KafkaSettings,
         clock: Clock,
-        on_replaced: Callable[[], None] = lambda: None,
+        on_replaced: Callable[[], None] | None = None,
     ) -> None:
         """Begin to watch a consumer that was started and has not subscribed yet.
 
@@ -46,11 +46,11 @@ class Standing:
             clock: of this host.
             on_replaced: called once, when another has this member's name.
         """
-        self._settings = settings
+        self._session_s = settings.session_timeout_s
         self._clock = clock
-        self._on_replaced = on_replaced
+        self._on_replaced = on_replaced if settings.member is not None else None
         self._counts_until_s = float("-inf")  # monotonic
-        self._counted_at_s = clock.monotonic_s()  # or began to ask
+        self._counted_at_s = self._checked_at_s = clock.monotonic_s()
         self._is_replaced = False
         self._watch(consumer._coordinator)  # noqa: SLF001 - what it hears is told nowhere else
 
@@ -59,20 +59,19 @@ class Standing:
         """True only while the group cannot have forgotten us."""
         return self._clock.monotonic_s() < self._counts_until_s
 
-    def leave(self) -> None:
-        """A member without a name of its own leaves at once; one with a name stays until it times out."""
-        if self._settings.member is None:
-            self._counts_until_s = float("-inf")
-
     def check(self) -> None:
-        """Whether waiting for the group still makes sense.
+        """Whether waiting for the group still makes sense; to be asked all the time.
 
         Raises:
             BusError: it has not counted this member for `FORGOTTEN_AFTER_SESSIONS`.
         """
-        without_s = self._clock.monotonic_s() - self._counted_at_s
-        if without_s > FORGOTTEN_AFTER_SESSIONS * self._settings.session_timeout_s:
-            raise BusError(f"the group has not counted this member for {without_s:.0f} s")
+        now_s, patience_s = self._clock.monotonic_s(), FORGOTTEN_AFTER_SESSIONS * self._session_s
+        if now_s - self._checked_at_s > self._session_s:
+            # This process was frozen, or busy with what it had read: the group may yet answer.
+            self._counted_at_s = max(self._counted_at_s, now_s - patience_s + self._session_s)
+        self._checked_at_s = now_s
+        if now_s - self._counted_at_s > patience_s:
+            raise BusError(f"the group has not counted this member for {patience_s:.0f} s")
 
     def _watch(self, coordinator: Any) -> None:
         """Note when the group last said that it counts us.
@@ -87,13 +86,14 @@ class Standing:
                 raise GroupCoordinatorNotAvailableError
             asked_at_s, asked_as = self._clock.monotonic_s(), coordinator.member_id
             answer = await ask(request)
-            # A commit may be asked while the member has no id, or be answered when it has another by now.
-            is_of_us = asked_as not in (JoinGroupRequest.UNKNOWN_MEMBER_ID, None)
-            if is_of_us and asked_as == coordinator.member_id and _codes_of(answer) & _NOT_A_MEMBER:
+            codes = _codes_of(answer)
+            # A commit may be asked while the member has no id, or answered when it has another by now.
+            is_of_us = asked_as and asked_as == coordinator.member_id
+            if _FENCED_INSTANCE_ID in codes or (is_of_us and _UNKNOWN_MEMBER_ID in codes):
                 self._note_unknown()
             tells = isinstance(request, HeartbeatRequest | SyncGroupRequest)
             if tells and answer.error_code in _STILL_A_MEMBER:
-                self._counts_until_s = asked_at_s + self._settings.session_timeout_s
+                self._counts_until_s = asked_at_s + self._session_s
                 self._counted_at_s = asked_at_s
             return answer
 
@@ -101,7 +101,7 @@ class Standing:
 
     def _note_unknown(self) -> None:
         """The group knows this member no more: where its time is not over, its name is another's."""
-        if self._settings.member is None or not self.counts:
+        if self._on_replaced is None or not self.counts:
             return
         self._is_replaced = True
         self._counts_until_s = float("-inf")

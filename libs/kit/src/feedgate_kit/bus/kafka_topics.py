@@ -10,6 +10,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import NoError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from feedgate_kit.bus.kafka_connection import bus_errors, to_its_end
+from feedgate_kit.bus.kafka_resets import answer_resets
 from feedgate_kit.bus.kafka_settings import OPEN, KafkaSecurity, KafkaSettings
 from feedgate_kit.errors import BusError
 from feedgate_kit.supervise import pauses
@@ -59,6 +60,7 @@ async def open_admin(
     bootstrap: str, timeout_s: float, security: KafkaSecurity = OPEN
 ) -> AsyncIterator[AIOKafkaAdminClient]:
     """A connected admin client, closed whatever happens."""
+    answer_resets()
     admin = AIOKafkaAdminClient(
         bootstrap_servers=bootstrap,
         client_id="feedgate-topics",

@@ -87,7 +87,8 @@ class Holder(Protocol):
         """The share is another one now.
 
         Return once everything it does not cover is let go of: only then is that given to another
-        member. At the next change this call is cancelled, and another one made.
+        member. At the next change this call is cancelled, and another one made. The last may be of a
+        share that covers nothing, when the membership ends.
         """
         ...
 
@@ -110,7 +111,11 @@ class EventConsumer(Protocol):
     """One member of a group that handles events and says how far it got."""
 
     async def read(self) -> Sequence[StoredRecord]:
-        """The next records, at least one; waits for them as long as it takes."""
+        """The next records, at least one; waits for them as long as it takes.
+
+        Raises:
+            BusError: the log cannot be read by this member any more; one that is opened anew may.
+        """
         ...
 
     async def commit(self) -> None:
