@@ -14,7 +14,7 @@ from feedgate_kit.clock import SystemClock
 from feedgate_kit.errors import BusError
 from feedgate_kit.topics import Topic, apply_topics
 from tests.contract.conftest import NUMBERS, own_topics
-from tests.contract.reading import numbers, read_events, record, soon, take
+from tests.contract.reading import PATIENCE_S, numbers, read_events, record, soon, take
 from tests.servers.kafka import KafkaBroker
 from tests.servers.needs import require
 
@@ -50,8 +50,19 @@ def broker(brought_up: KafkaBroker) -> Iterator[KafkaBroker]:
 @pytest.fixture
 async def topics(broker: KafkaBroker) -> Mapping[str, Topic]:
     topics = own_topics(next(NUMBERS))
-    await apply_topics(broker.bootstrap, topics, [])
+    async with asyncio.timeout(PATIENCE_S):
+        while not await made(broker, topics):
+            pass
     return {topic.kind: topic for topic in reversed(list(topics.values()))}
+
+
+async def made(broker: KafkaBroker, topics: Mapping[str, Topic]) -> bool:
+    """Whether the broker makes topics: one that was frozen is fenced until it has told its controller that it lives."""
+    try:
+        await apply_topics(broker.bootstrap, topics, [])
+    except BusError:
+        return False
+    return True
 
 
 @pytest.fixture

@@ -267,3 +267,15 @@ async def test_a_member_that_lost_its_id_is_not_taken_for_one_that_was_replaced(
             member.changed.clear()
             await member.changed.wait()
     assert not member.was_replaced.is_set()
+
+
+async def test_a_member_that_is_closed_lets_go_whatever_a_round_that_is_still_under_way_says(
+    group: Group,
+) -> None:
+    member = await group.join("first")
+    await until_divided([member])
+    partitions = member.consumer.poller.consumer.assignment()
+    await member.consumer.close()
+    assert member.holds == set()
+    await member.consumer.partitions.on_partitions_assigned(partitions)
+    assert member.has == set()
