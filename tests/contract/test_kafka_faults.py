@@ -291,8 +291,9 @@ async def test_ports_taken_before_a_start_that_failed_serve_after_one_that_did_n
         await unopened.close()
 
 
+@pytest.mark.parametrize("in_a_round", [False, True], ids=["between rounds", "in a round"])
 async def test_a_consumer_that_no_longer_looks_for_its_group_says_so_and_another_goes_on(
-    broker: KafkaBroker, topics: Mapping[str, Topic]
+    in_a_round: bool, broker: KafkaBroker, topics: Mapping[str, Topic]
 ) -> None:
     """Its broker answers all the time, and it reads: only its membership is waited for in vain."""
     settings = KafkaSettings(
@@ -305,7 +306,7 @@ async def test_a_consumer_that_no_longer_looks_for_its_group_says_so_and_another
         await events.append(record(KEY, 1))
         stuck, sound = await events.open_consumer("stuck"), await events.open_consumer("sound")
         assert [each.record.value for each in await read_events(stuck, 1)] == [b"1"]
-        await look_no_more(stuck)
+        await look_no_more(stuck, in_a_round=in_a_round)
         with pytest.raises(BusError, match="has not counted this member"):
             await soon(stuck.read())
         await soon(stuck.close())
@@ -319,11 +320,13 @@ async def test_a_consumer_that_no_longer_looks_for_its_group_says_so_and_another
         await bus.close()
 
 
-async def look_no_more(consumer: KafkaConsumer) -> None:
+async def look_no_more(consumer: KafkaConsumer, *, in_a_round: bool) -> None:
     """What outages close together can do to aiokafka: it knows no coordinator, and its search for one hangs."""
-    coordinator = consumer.poller.consumer._coordinator
-    await coordinator._coordinator_lookup_lock.acquire()
-    coordinator.coordinator_dead()
+    client = consumer.poller.consumer
+    await client._coordinator._coordinator_lookup_lock.acquire()
+    client._coordinator.coordinator_dead()
+    if in_a_round:
+        client._subscription.begin_reassignment()
 
 
 def still_running(consumer: KafkaConsumer) -> list[object]:

@@ -123,6 +123,31 @@ async def test_one_that_was_never_counted_is_given_up_too() -> None:
         poll(group, POLL_S)
 
 
+async def test_one_that_is_asked_about_now_and_then_is_given_up_all_the_same(group: Group) -> None:
+    """As by a reader whose every commit is waited for in vain."""
+
+    def ask() -> None:
+        for _ in range(2 * FORGOTTEN_AFTER_SESSIONS):
+            group.clock.advance(SESSION_S + POLL_S)
+            group.standing.check()
+
+    with pytest.raises(BusError):
+        ask()
+
+
+async def test_a_closed_one_is_replaced_by_its_own_successor(group: Group) -> None:
+    group.standing.close()
+    await group.heartbeat(UNKNOWN)
+    await group.heartbeat(FENCED)
+    assert group.replaced == 0
+
+
+async def test_one_that_was_never_counted_hears_that_its_name_is_anothers() -> None:
+    group = Group()
+    await group.heartbeat(FENCED, asked_as="")
+    assert group.replaced == 1
+
+
 async def test_one_that_was_frozen_has_a_session_to_be_counted_again(group: Group) -> None:
     group.clock.advance(3_600)
     group.standing.check()

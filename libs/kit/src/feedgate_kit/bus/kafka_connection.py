@@ -21,6 +21,8 @@ from feedgate_kit.supervise import is_cancelled
 FETCH_WAIT_MS = 100
 """How long the broker holds a fetch that finds nothing; that connection waits meanwhile."""
 POLL_MS = 500
+LONGEST_POLL_S = 2 * POLL_MS / 1_000
+"""While its group is being divided a consumer polls for as long as that takes, and says nothing."""
 
 _log = structlog.get_logger()
 
@@ -109,6 +111,8 @@ async def close_connections(connections: AIOKafkaClient, patience_s: float) -> N
     """Close all of a client's connections, also where the task that keeps its metadata ended with an error."""
     keeper, connections._sync_task = connections._sync_task, None  # noqa: SLF001 - `close` would raise that error
     await _cancel([keeper], patience_s)
+    if keeper is not None and keeper.done() and not keeper.cancelled() and (error := keeper.exception()):
+        _log.warning("client's metadata was kept by nobody", error=repr(error))
     await to_its_end(connections.close(), patience_s)
 
 
@@ -145,7 +149,9 @@ async def _cancel(tasks: Sequence[asyncio.Task[None] | None], patience_s: float)
     for task in running:
         task.cancel()
     if running:
-        await asyncio.wait(running, timeout=patience_s)
+        _, left = await asyncio.wait(running, timeout=patience_s)
+        for task in left:
+            _log.warning("client's task did not end", task=repr(task))
 
 
 class FetchedHeaders(Mapping[str, str]):
@@ -208,11 +214,15 @@ class Poller:
             self._polling = asyncio.create_task(self.consumer.getmany(timeout_ms=POLL_MS))
         closing = asyncio.create_task(self._closing.wait())
         try:
-            await asyncio.wait({self._polling, closing}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {self._polling, closing}, timeout=LONGEST_POLL_S, return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
             closing.cancel()
         if self._closing.is_set():
             raise ClosedError("reader is closed")
+        if not self._polling.done():
+            return {}
         polled, self._polling = self._polling, None
         with bus_errors("reading"):
             return polled.result()

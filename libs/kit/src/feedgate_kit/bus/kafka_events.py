@@ -185,9 +185,12 @@ class KafkaConsumer:
                 await self.poller.consumer.commit(dict(self.partitions.read))
 
     async def close(self) -> None:
-        if self._holding is not None:
-            await self._holding.close()
-        await self.poller.close()
+        self._standing.close()
+        try:
+            if self._holding is not None:
+                await self._holding.close()
+        finally:
+            await self.poller.close()
 
 
 class _Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types

@@ -26,8 +26,9 @@ from feedgate_kit.errors import BusError
 SEEK_TIMEOUT_S = 2.0
 """The group hears nothing of this member meanwhile: well below its session timeout."""
 
-LET_GO_WITHIN_S = 6.0
-"""Of a member that is closed: the longest that a camera's connection takes to end."""
+LET_GO_WITHIN_S = 15.0
+"""Of a member that is closed: a camera that is just being opened takes up to 10 s, with ingest's settings as they come.
+To one that takes longer another worker may connect meanwhile; what this one reads, it publishes no more."""
 
 _log = structlog.get_logger(__name__)
 
@@ -138,6 +139,8 @@ class GroupMember:
 
     async def close(self) -> None:
         """Have all of it let go of: whoever joins by this member's name next begins with nothing."""
+        if self._is_closed:
+            return
         self._is_closed = True
         self._end_handover()
         self._given = frozenset()

@@ -50,7 +50,8 @@ class Standing:
         self._clock = clock
         self._on_replaced = on_replaced if settings.member is not None else None
         self._counts_until_s = float("-inf")  # monotonic
-        self._counted_at_s = self._checked_at_s = clock.monotonic_s()
+        self._without_s = 0.0  # watched, since the group counted us
+        self._checked_at_s = clock.monotonic_s()
         self._is_replaced = False
         self._watch(consumer._coordinator)  # noqa: SLF001 - what it hears is told nowhere else
 
@@ -66,12 +67,15 @@ class Standing:
             BusError: it has not counted this member for `FORGOTTEN_AFTER_SESSIONS`.
         """
         now_s, patience_s = self._clock.monotonic_s(), FORGOTTEN_AFTER_SESSIONS * self._session_s
-        if now_s - self._checked_at_s > self._session_s:
-            # This process was frozen, or busy with what it had read: the group may yet answer.
-            self._counted_at_s = max(self._counted_at_s, now_s - patience_s + self._session_s)
+        # However long this process was frozen, one session of it counts: the group may yet answer.
+        self._without_s += min(now_s - self._checked_at_s, self._session_s)
         self._checked_at_s = now_s
-        if now_s - self._counted_at_s > patience_s:
+        if self._without_s > patience_s:
             raise BusError(f"the group has not counted this member for {patience_s:.0f} s")
+
+    def close(self) -> None:
+        """What is answered from now on is about a member that was closed here, by whoever has its name next."""
+        self._on_replaced = None
 
     def _watch(self, coordinator: Any) -> None:
         """Note when the group last said that it counts us.
@@ -87,21 +91,22 @@ class Standing:
             asked_at_s, asked_as = self._clock.monotonic_s(), coordinator.member_id
             answer = await ask(request)
             codes = _codes_of(answer)
-            # A commit may be asked while the member has no id, or answered when it has another by now.
+            # A commit may be asked while the member has no id, or answered when it has another by now; and
+            # a member is unknown, too, where the group has forgotten it.
             is_of_us = asked_as and asked_as == coordinator.member_id
-            if _FENCED_INSTANCE_ID in codes or (is_of_us and _UNKNOWN_MEMBER_ID in codes):
-                self._note_unknown()
+            is_unknown = is_of_us and self.counts and _UNKNOWN_MEMBER_ID in codes
+            if is_unknown or _FENCED_INSTANCE_ID in codes:
+                self._note_replaced()
             tells = isinstance(request, HeartbeatRequest | SyncGroupRequest)
             if tells and answer.error_code in _STILL_A_MEMBER:
                 self._counts_until_s = asked_at_s + self._session_s
-                self._counted_at_s = asked_at_s
+                self._without_s = 0.0
             return answer
 
         coordinator._send_req = ask_and_note  # noqa: SLF001 - see above
 
-    def _note_unknown(self) -> None:
-        """The group knows this member no more: where its time is not over, its name is another's."""
-        if self._on_replaced is None or not self.counts:
+    def _note_replaced(self) -> None:
+        if self._on_replaced is None:
             return
         self._is_replaced = True
         self._counts_until_s = float("-inf")

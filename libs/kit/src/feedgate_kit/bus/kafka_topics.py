@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import NoError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
-from feedgate_kit.bus.kafka_connection import bus_errors, to_its_end
+from feedgate_kit.bus.kafka_connection import bus_errors, close_connections, to_its_end
 from feedgate_kit.bus.kafka_resets import answer_resets
 from feedgate_kit.bus.kafka_settings import OPEN, KafkaSecurity, KafkaSettings
 from feedgate_kit.errors import BusError
@@ -72,6 +72,7 @@ async def open_admin(
         yield admin
     finally:
         await to_its_end(admin.close(), timeout_s)
+        await close_connections(admin._client, timeout_s)  # noqa: SLF001 - nothing public of it does
 
 
 def settings_of(topic: Topic, replication_factor: int) -> dict[str, str]:
