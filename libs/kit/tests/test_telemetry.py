@@ -1,12 +1,14 @@
 """One line and one measurement per request, and nothing in them that should not be."""
 
 import json
+import linecache
 from collections.abc import AsyncIterator
 from io import StringIO
 from typing import Any
 
 import httpx
 import pytest
+import structlog
 from fastapi import APIRouter, FastAPI, WebSocket
 from prometheus_client import CollectorRegistry
 from starlette.types import Message
@@ -93,6 +95,18 @@ async def test_a_request_id_a_log_cannot_hold_is_replaced(
     answer = await client.get("/shop/v1/orders/7", headers=headers)
     assert len(answer.headers["x-request-id"]) == 36
     assert lines(log, "request")[0]["request_id"] == answer.headers["x-request-id"]
+
+
+def test_a_traceback_is_logged_and_the_files_it_quotes_are_not_kept(log: StringIO) -> None:
+    configure_logging(stream=log)  # alone: the handler of the tests' own log keeps files
+    try:
+        json.loads("{")
+    except ValueError:
+        structlog.get_logger().exception("unread")
+    (line,) = lines(log, "unread")
+    assert 'json.loads("{")' in line["exception"]
+    assert line["exception"].endswith("line 1 column 2 (char 1)")
+    assert linecache.cache == {}
 
 
 async def test_health_checks_fill_no_log(client: httpx.AsyncClient, log: StringIO) -> None:
