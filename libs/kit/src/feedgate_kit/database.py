@@ -14,10 +14,6 @@ from feedgate_kit.errors import OperatorError
 SQLITE_BUSY_TIMEOUT_S = 10
 """How long a writer waits for another writer of the same SQLite file."""
 
-KEPT_SESSIONS: Final = 3
-"""A rush or an outage opens more, up to `MOST_SESSIONS`, and each of those ends with its transaction: one that is kept
-holds some 1.5 MiB of this process, used or not."""
-MOST_SESSIONS: Final = 15
 
 IDLE_TRANSACTION_S: Final = 5
 """A transaction that waits this long for its own process is ended, and its locks with it: an owner's stop may wait for
@@ -68,8 +64,6 @@ class Database:
                 url,
                 connect_args={"server_settings": SESSION},
                 pool_pre_ping=True,
-                pool_size=KEPT_SESSIONS,
-                max_overflow=MOST_SESSIONS - KEPT_SESSIONS,
                 pool_use_lifo=True,  # so that those not needed are idle
                 hide_parameters=True,
             )
