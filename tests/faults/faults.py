@@ -1,12 +1,12 @@
 """The faults: what is struck, and how."""
 
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from tests.faults.commits import WRITTEN
+from tests.faults.commits import WRITTEN, Commits
 from tests.faults.network import Manner
 from tests.faults.processes import signal_all
 from tests.faults.world import BROKERS, TARGETS, Target, World
@@ -91,17 +91,21 @@ def stepped(seconds: int) -> Strike:
     return strike
 
 
-@asynccontextmanager
-async def slow_commits(world: World, target: Target) -> AsyncIterator[None]:
+def commits(change: Callable[[Commits, str], Awaitable[None]]) -> Strike:
     """Of one service, or of all where the database itself is the target."""
-    services = [target.name] if target.name in WRITTEN else list(WRITTEN)
-    for service in services:
-        await world.commits.slow(service)
-    try:
-        yield
-    finally:
+
+    @asynccontextmanager
+    async def strike(world: World, target: Target) -> AsyncIterator[None]:
+        services = [target.name] if target.name in WRITTEN else list(WRITTEN)
         for service in services:
-            await world.commits.quick(service)
+            await change(world.commits, service)
+        try:
+            yield
+        finally:
+            for service in services:
+                await world.commits.as_ever(service)
+
+    return strike
 
 
 # What.
@@ -130,11 +134,14 @@ HOW: Final[Mapping[str, How]] = {
     "disk full": How(full_disk, 8.0),
     "clock +1 h": How(stepped(HOUR_S), 7.0, BY_CLOCK),
     "clock -1 h": How(stepped(-HOUR_S), 7.0, BY_CLOCK),
-    "slow commits": How(slow_commits, 8.0),
+    "slow commits": How(commits(Commits.slow), 8.0),
+    "refused commits": How(commits(Commits.refused), 8.0),
 }
 
 _NO_DISK: Final = "writes to no disk of its own"
+_OF_COMMITS: Final = ("slow commits", "refused commits")
 _NO_COMMITS: Final = "has no database"
+_REPLICATES: Final = "acknowledges by replication; a slow disk or a full one is another fault"
 _BROKER_CLOCK: Final = "not tried: a JVM under libfaketime is not the JVM that runs elsewhere"
 LEFT_OUT: Final[Mapping[tuple[str, str], str]] = {
     **{(target, "disk full"): _NO_DISK for target in ("ingest", "relay", "issuer")},
@@ -142,11 +149,8 @@ LEFT_OUT: Final[Mapping[tuple[str, str], str]] = {
         (target, "disk full"): "its disk is PostgreSQL's, struck there"
         for target in ("registry", "access-policy", "audit")
     },
-    **{(target, "slow commits"): _NO_COMMITS for target in ("ingest", "relay", "issuer")},
-    **{
-        (target, "slow commits"): "acknowledges by replication; a slow disk is another fault"
-        for target in BROKERS
-    },
+    **{(target, how): _NO_COMMITS for how in _OF_COMMITS for target in ("ingest", "relay", "issuer")},
+    **{(target, how): _REPLICATES for how in _OF_COMMITS for target in BROKERS},
     **{
         (target, "half-open to Kafka"): "struck whole; a relay alone shows pictures to somebody meanwhile"
         for target in TARGETS

@@ -253,6 +253,7 @@ class Publishing:
                         clock=self.clock,
                         topic=self.topic,
                         session=session,
+                        is_owing=nothing_owed,
                         sent=NoMail(),
                     )
                 while await self._turns.turn():
@@ -265,6 +266,10 @@ class Publishing:
         if self._turns is not None:
             await self._turns.close()
         self._turns = None
+
+
+async def nothing_owed() -> bool:
+    return False
 
 
 class World:

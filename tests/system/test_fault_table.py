@@ -21,6 +21,7 @@ ALL_DARK = (
 """In which nobody can vouch for what owners want."""
 FAULTS = (
     *ALL_DARK,
+    "registry: refused commits",
     "audit: slow commits",
     "ingest: clock -1 h",
     "kafka-2: SIGSTOP 15 s",
@@ -78,6 +79,10 @@ def test_what_may_never_happen_does_not(fault: str, verdicts: dict[str, Any]) ->
 @pytest.mark.parametrize("fault", FAULTS)
 def test_an_owner_stopped_meanwhile(fault: str, verdicts: dict[str, Any]) -> None:
     assert verdicts[fault]["stops"] >= 1
+
+
+def test_nothing_is_vouched_for_while_no_stop_can_be_written(verdicts: dict[str, Any]) -> None:
+    assert verdicts["registry: refused commits"]["dark_after_s"] is not None
 
 
 @pytest.mark.parametrize("fault", ALL_DARK)

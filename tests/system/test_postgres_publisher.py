@@ -17,6 +17,7 @@ from feedgate_kit.bus.record import HEARTBEAT_KEY, VERSION_HEADER, Record
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.database import SESSION, Database
 from feedgate_kit.outbox import Outbox, outbox_tables
+from feedgate_kit.owed_stops import OwedStops
 from feedgate_kit.publisher import Publisher
 from feedgate_kit.publisher_lock import IDLE_TIMEOUT_S, PING_S, LockLostError, publisher_lock
 from feedgate_kit.supervise import background
@@ -122,6 +123,7 @@ class Bench:
             bus=self.bus,
             clock=self.clock,
             state_topic=CAMERA_STATE,
+            owed=OwedStops(self.database, self.outbox.source),
             interval_s=interval_s,
         )
 

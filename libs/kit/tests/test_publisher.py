@@ -18,6 +18,7 @@ from feedgate_kit.bus.record import Record
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.database import Database
 from feedgate_kit.outbox import Outbox, outbox_tables
+from feedgate_kit.owed_stops import OwedStops
 from feedgate_kit.publisher import Publisher
 from feedgate_kit.topics import CAMERA_STATE, Setting, Topic, audit_events, dead_letters, load_topics
 
@@ -92,7 +93,13 @@ async def next_heartbeat(publisher: Publisher, task: asyncio.Task[None]) -> None
 
 def publisher_of(database: Database, outbox: Outbox, bus: EmbeddedBus) -> Publisher:
     return Publisher(
-        database=database, outbox=outbox, bus=bus, clock=CLOCK, state_topic=CAMERA_STATE, interval_s=0.05
+        database=database,
+        outbox=outbox,
+        bus=bus,
+        clock=CLOCK,
+        state_topic=CAMERA_STATE,
+        owed=OwedStops(database, outbox.source),
+        interval_s=0.05,
     )
 
 

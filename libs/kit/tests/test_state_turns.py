@@ -93,6 +93,10 @@ class Bench:
     clock: SteppedClock
     log: ListedLog = field(default_factory=ListedLog)
     sent: Counted = field(default_factory=Counted)
+    owes: bool = False
+
+    async def is_owing(self) -> bool:
+        return self.owes
 
     async def commit(self, key: str, version: int) -> None:
         async with self.database.begin() as connection:
@@ -112,6 +116,7 @@ class Bench:
             clock=self.clock,
             topic=TOPIC,
             session=session,
+            is_owing=self.is_owing,
             sent=self.sent,
         )
 
@@ -179,6 +184,33 @@ async def test_no_heartbeat_while_a_row_is_not_acknowledged(bench: Bench) -> Non
         assert await turns.turn()
         assert not await turns.turn()
     assert bench.log.told() == ["a@1", "~1000"]
+
+
+async def test_no_heartbeat_while_a_stop_is_owed_and_what_waits_is_sent_all_the_same(bench: Bench) -> None:
+    async with publisher_lock(bench.database, "p") as session:
+        turns = bench.turns(session)
+        bench.owes = True
+        await bench.commit("a", 1)
+        assert await turns.turn()
+        assert not await turns.turn()
+        assert bench.log.told() == ["a@1"]
+        bench.owes = False
+        assert not await turns.turn()
+    assert bench.log.told() == ["a@1", "~1000"]
+
+
+async def test_a_stop_that_is_written_within_a_turn_is_sent_before_that_turn_s_heartbeat(
+    bench: Bench,
+) -> None:
+    async def is_owing() -> bool:
+        await bench.commit("a", 1)  # just before the answer
+        return False
+
+    async with publisher_lock(bench.database, "p") as session:
+        turns = bench.turns(session)
+        turns.is_owing = is_owing
+        assert await turns.turn()
+    assert bench.log.told() == ["a@1"]
 
 
 async def test_what_a_dead_predecessor_writes_late_is_healed_before_the_next_heartbeat(bench: Bench) -> None:

@@ -19,6 +19,7 @@ from feedgate_kit.errors import BusError
 from feedgate_kit.identity import TokenVerifier
 from feedgate_kit.ids import new_id
 from feedgate_kit.outbox import Outbox
+from tests.servers.no_room import no_room
 
 from .conftest import AGENCIES, HOUR_US, Stand, stamp, weekly
 
@@ -286,6 +287,17 @@ async def test_an_operator_ends_their_grant_early_and_once(stand: Stand) -> None
     [record] = await stand.audit_records("grant.closed")
     assert (record.reason, record.detail["words"]) == ("ended_by_operator", "The persons were found.")
     assert (await stand.ticket(grant_id)).json()["reasons"] == ["ended_by_operator"]
+
+
+async def test_an_end_that_the_database_does_not_take_is_owed_until_it_does(stand: Stand) -> None:
+    _, grant_id = await granted(stand)
+    olga = await stand.operator()
+    async with no_room(stand.database, "outbox_state"):
+        answer = await olga.post(f"{GRANTS_URL}/{grant_id}/end")
+        assert (answer.status_code, answer.json()["type"]) == (503, "urn:feedgate:problem:stop-owed")
+        assert stand.parts.service.registry.get_sample_value("access_policy_stops_owed") == 1
+    assert (await olga.post(f"{GRANTS_URL}/{grant_id}/end")).status_code == 200
+    assert stand.parts.service.registry.get_sample_value("access_policy_stops_owed") == 0
 
 
 async def test_a_supervisor_ends_any_grant_of_the_agency(stand: Stand) -> None:

@@ -1,12 +1,17 @@
 import asyncio
 
 import pytest
+from sqlalchemy import select
 
 from feedgate_contracts.audit.v1.audit_pb2 import OPERATION_CONSENT
 from feedgate_contracts.camera.v1 import camera_pb2 as camera_pb
+from feedgate_contracts.heartbeat.v1.heartbeat_pb2 import Heartbeat
+from feedgate_kit.bus.record import HEARTBEAT_KEY, VERSION_HEADER
 from feedgate_kit.errors import BusError
+from feedgate_registry.tables import OWNERS
+from tests.servers.no_room import no_room
 
-from .conftest import Stand, authorised, code_of, registered
+from .conftest import AUTHORISATION, Stand, authorised, code_of, registered
 
 
 async def test_withdrawal_ends_an_authorisation_for_ever_and_says_by_when_it_is_dark(stand: Stand) -> None:
@@ -188,3 +193,89 @@ async def test_a_refused_act_leaves_no_trace(stand: Stand) -> None:
         assert answer.status_code >= 400
         assert code_of(answer)
     assert (await stand.states(camera["id"]), await stand.audit_records()) == before
+
+
+async def test_a_stop_that_the_database_does_not_take_comes_before_anything_is_vouched_for_again(
+    stand: Stand,
+) -> None:
+    ana = await stand.owner("ana")
+    camera = await registered(ana)
+    given = await authorised(ana, camera["id"])
+    async with stand.service.lifespan():
+        await stand.published()
+        async with no_room(stand.database, "outbox_state"):
+            answer = await ana.post(f"/registry/v1/authorisations/{given['id']}/withdraw")
+            assert (answer.status_code, code_of(answer)) == (503, "stop-owed")
+            assert answer.headers["Retry-After"]
+            assert owed(stand) == 1
+            stand.clock.advance(1)
+            failed_us = stand.clock.now_us()
+        await stand.until_answered(
+            ana, f"/registry/v1/authorisations/{given['id']}", lambda now: now["state"] == "withdrawn"
+        )
+        await stand.published()
+        assert owed(stand) == 0
+    records = await stand.state_topic()
+    withdrawn = next(row for row, record in enumerate(records) if record.headers.get(VERSION_HEADER) == "3")
+    vouched = [
+        row
+        for row, record in enumerate(records)
+        if record.key == HEARTBEAT_KEY
+        and Heartbeat.FromString(record.value).as_of.ToMicroseconds() >= failed_us
+    ]
+    assert vouched
+    assert min(vouched) > withdrawn
+
+
+@pytest.mark.parametrize("act", ["pause", "remove", "narrow"])
+async def test_every_act_that_takes_away_is_owed_where_the_database_does_not_take_it(
+    stand: Stand, act: str
+) -> None:
+    ana = await stand.owner("ana")
+    camera = await registered(ana)
+    given = await authorised(ana, camera["id"])
+    url = f"/registry/v1/cameras/{camera['id']}"
+    async with stand.service.lifespan():
+        async with no_room(stand.database, "outbox_state"):
+            match act:
+                case "pause":
+                    answer = await ana.post(f"{url}/pause")
+                case "remove":
+                    answer = await ana.delete(url)
+                case _:
+                    answer = await ana.patch(
+                        f"/registry/v1/authorisations/{given['id']}",
+                        json={"agencies": ["policia-sur"]},
+                        headers={"If-Match": '"1"'},
+                    )
+            assert (answer.status_code, code_of(answer)) == (503, "stop-owed")
+        await stand.published()
+    state = await stand.state(camera["id"])
+    assert state.version == 3
+
+
+@pytest.mark.parametrize(
+    "database_url", [pytest.param("postgresql", marks=pytest.mark.needs("postgres"))], indirect=True
+)
+async def test_an_act_that_gives_something_is_refused_and_owed_by_nobody(stand: Stand) -> None:
+    ana = await stand.owner("ana")
+    camera = await registered(ana)
+    async with no_room(stand.database, "outbox_state"):
+        answer = await ana.post(f"/registry/v1/cameras/{camera['id']}/authorisations", json=AUTHORISATION)
+        assert (answer.status_code, code_of(answer)) == (503, "database-unavailable")
+        assert owed(stand) == 0
+
+
+async def test_a_stop_is_carried_out_without_a_look_at_the_owners_account(stand: Stand) -> None:
+    """Who has none has nothing to stop; none is made."""
+    zoe = await stand.owner("zoe")
+    camera = await registered(await stand.owner("ana"))
+    answer = await zoe.post(f"/registry/v1/cameras/{camera['id']}/pause")
+    assert (answer.status_code, code_of(answer)) == (404, "not-found")
+    async with stand.database.read() as connection:
+        owners = (await connection.scalars(select(OWNERS.c.owner))).all()
+    assert owners == [stand.key_of("ana")]
+
+
+def owed(stand: Stand) -> float | None:
+    return stand.service.registry.get_sample_value("registry_stops_owed")

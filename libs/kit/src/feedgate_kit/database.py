@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from feedgate_kit.errors import OperatorError
 
@@ -43,6 +44,8 @@ class Database:
     """
 
     engine: AsyncEngine
+    alone: AsyncEngine
+    """Of PostgreSQL, sessions outside the pool, each statement by itself: for what has to be said when all is taken."""
     dialect: Literal["postgresql", "sqlite"]
     committed: asyncio.Event
     """Set after every transaction of `begin` here; whoever waits for it clears it."""
@@ -67,11 +70,19 @@ class Database:
                 pool_use_lifo=True,  # so that those not needed are idle
                 hide_parameters=True,
             )
+            self.alone = create_async_engine(
+                url,
+                connect_args={"server_settings": SESSION},
+                poolclass=NullPool,
+                isolation_level="AUTOCOMMIT",
+                hide_parameters=True,
+            )
         elif driver == "sqlite+aiosqlite":
             self.dialect = "sqlite"
             self.engine = create_async_engine(
                 url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S}, hide_parameters=True
             )
+            self.alone = self.engine  # one process: nobody else has to be told anything
             _make_sqlite_durable(self.engine)
         else:
             raise DatabaseUrlError(

@@ -8,7 +8,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -25,6 +25,9 @@ _OWN_CODES: Final = {
     415: "media-type-unsupported",
     422: "invalid-request",
 }
+
+_TAKES_NOTHING: Final = ("53", "57", "58", "25006")
+"""PostgreSQL has no room, is being shut down, cannot read or write, is a standby (PostgreSQL, Appendix A)."""
 
 logger = structlog.get_logger(__name__)
 
@@ -135,17 +138,24 @@ def install_problem_handlers(app: FastAPI, errors: ErrorTable | None = None) -> 
         return _from_http(request, error).response()
 
     async def on_database_down(_request: Request, error: Exception) -> JSONResponse:
-        logger.error("database does not answer", exc_info=error)
+        logger.error("database does not answer, or takes nothing", exc_info=error)
         return Problem(
             503,
             "database-unavailable",
-            detail="the service's database does not answer; nothing was changed",
+            detail="the service's database does not answer, or takes nothing now; nothing was changed",
             headers={"Retry-After": "2"},
         ).response()
+
+    async def on_database_error(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, DBAPIError)
+        if str(getattr(error.orig, "sqlstate", "")).startswith(_TAKES_NOTHING):
+            return await on_database_down(request, error)
+        raise error
 
     app.add_exception_handler(Problem, on_problem)
     for down in (OperationalError, InterfaceError, ConnectionError):
         app.add_exception_handler(down, on_database_down)
+    app.add_exception_handler(DBAPIError, on_database_error)
     app.add_exception_handler(FeedgateError, on_feedgate_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)

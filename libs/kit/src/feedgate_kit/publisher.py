@@ -10,6 +10,7 @@ other; a state record never is, for heartbeats vouch for what lies before them.
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from feedgate_kit.clock import Clock
 from feedgate_kit.database import Database
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.outbox import CHANNEL, Outbox, stored_record
+from feedgate_kit.owed_stops import OwedStops
 from feedgate_kit.publisher_lock import LockSession, lock_name, publisher_lock
 from feedgate_kit.state_turns import Sent, StateTurns, in_order_per_key
 from feedgate_kit.topics import dead_letters
@@ -66,6 +68,7 @@ class Publisher:
         bus: Bus,
         clock: Clock,
         state_topic: str,
+        owed: OwedStops,
         metrics: PublisherMetrics | None = None,
         interval_s: float = HEARTBEAT_S,
     ) -> None:
@@ -77,6 +80,7 @@ class Publisher:
             bus: where records go.
             clock: stamps heartbeats.
             state_topic: the one state topic this service owns.
+            owed: no heartbeat is sent while there is a stop that is not on record.
             metrics: told of what was sent, what waits, and whether this process publishes.
             interval_s: between two heartbeats where nothing happens.
         """
@@ -85,6 +89,7 @@ class Publisher:
         self.bus = bus
         self.clock = clock
         self.state_topic = state_topic
+        self.owed = owed
         self.metrics = metrics or _NoMetrics()
         self.interval_s = interval_s
         self.heartbeat_sent = asyncio.Event()
@@ -117,6 +122,7 @@ class Publisher:
             clock=self.clock,
             topic=self.state_topic,
             session=session,
+            is_owing=partial(self.owed.any, session),
             sent=_HeartbeatNoted(self),
         )
         woken = wake_up.subscribe()

@@ -6,8 +6,8 @@ steps may move:
     1. read the clock: `as_of`
     2. read the own topic back to the end as it is fetched then
     3. send again every key whose last record there is older than the database's
-    4. on the session that holds the lock, ask for rows not yet acknowledged
-    5. only when there was nothing to send: a heartbeat with that `as_of`
+    4. on the session that holds the lock, ask whether a stop is owed, then for rows not yet acknowledged
+    5. only when there was nothing to send and nothing owed: a heartbeat with that `as_of`
 
 Step 2 heals what a dead predecessor wrote late, however late it comes; no timer
 bounds that.
@@ -62,6 +62,7 @@ class StateTurns:
         clock: Clock,
         topic: str,
         session: Session,
+        is_owing: Callable[[], Awaitable[bool]],
         sent: Sent,
     ) -> None:
         """Prepare; `turn` opens the reader."""
@@ -71,6 +72,7 @@ class StateTurns:
         self.clock = clock
         self.topic = topic
         self.session = session
+        self.is_owing = is_owing
         self.sent = sent
         self.table = outbox.tables.state
         self.reader: StateReader | None = None
@@ -90,10 +92,13 @@ class StateTurns:
         if stale := await self._stale_rows():
             await self._send(stale)
             return True
+        # Before the question for rows: a stop that was owed until then is among them.
+        is_owing = await self.is_owing()
         if rows := await self.session.rows(self._unacknowledged()):
             await self._send(rows)
             return True
-        await self._send_heartbeat(as_of_us)
+        if not is_owing:
+            await self._send_heartbeat(as_of_us)
         return False
 
     async def _read_back(self) -> None:

@@ -1,6 +1,7 @@
 """The public routes: an agency's people only, each sees their own agency's files only."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -31,6 +32,7 @@ from feedgate_access_policy.request_desk import Asking, RequestDesk
 from feedgate_kit.clock import Clock, to_us
 from feedgate_kit.http import Id, Page
 from feedgate_kit.identity import Operator, Principal, Supervisor, require_role
+from feedgate_kit.owed_stops import OwedStops
 
 PREFIX = "/access-policy/v1"
 MOST_CAMERAS_TOLD = 200
@@ -49,6 +51,7 @@ def routes(
     request_desk: RequestDesk,
     grant_desk: GrantDesk,
     persons: Persons,
+    owed: OwedStops,
     law: Law,
     clock: Clock,
 ) -> APIRouter:
@@ -61,7 +64,7 @@ def routes(
     router.include_router(_incident_routes(incident_desk, clock))
     router.include_router(_law_routes(law))
     router.include_router(_request_routes(request_desk, name))
-    router.include_router(_grant_routes(grant_desk, name))
+    router.include_router(_grant_routes(grant_desk, owed, name))
     return router
 
 
@@ -155,7 +158,7 @@ def _request_routes(desk: RequestDesk, name: Callable[[Principal], str]) -> APIR
     return router
 
 
-def _grant_routes(desk: GrantDesk, name: Callable[[Principal], str]) -> APIRouter:
+def _grant_routes(desk: GrantDesk, owed: OwedStops, name: Callable[[Principal], str]) -> APIRouter:
     router = APIRouter(prefix=PREFIX)
 
     @router.get("/grants")
@@ -181,7 +184,9 @@ def _grant_routes(desk: GrantDesk, name: Callable[[Principal], str]) -> APIRoute
     @router.post("/grants/{grant_id}/end")
     async def end_grant(caller: AgencyPerson, grant_id: IdInPath, body: EndBody | None = None) -> GrantAnswer:
         words = body.reason if body is not None and body.reason is not None else ""
-        return grant_answer(await desk.end(caller, grant_id, words), name(caller))
+        end = partial(desk.end, caller, grant_id, words)
+        ended = await owed.carry_out(("end", caller.issuer, caller.subject, grant_id), end)
+        return grant_answer(ended, name(caller))
 
     return router
 

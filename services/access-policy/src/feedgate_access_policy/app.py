@@ -28,6 +28,7 @@ from feedgate_kit.agencies import AgenciesError, Agency
 from feedgate_kit.clock import MICROSECONDS
 from feedgate_kit.database_watch import DatabaseWatch
 from feedgate_kit.outbox import Outbox
+from feedgate_kit.owed_stops import OwedStops
 from feedgate_kit.publisher import Publisher
 from feedgate_kit.service import Readiness, Service, create_internal_app, create_public_app
 from feedgate_kit.supervise import background
@@ -68,12 +69,15 @@ def assemble(settings: AccessPolicySettings, ports: AccessPolicyPorts) -> Assemb
     cameras = Cameras(ports.bus, ports.clock, round(settings.skew_s * MICROSECONDS))
     metrics.watch(cameras)
     outbox = Outbox(OUTBOX, SERVICE, ports.clock)
+    owed = OwedStops(ports.database, SERVICE)
+    metrics.stops_owed.set_function(lambda: owed.count)
     publisher = Publisher(
         database=ports.database,
         outbox=outbox,
         bus=ports.bus,
         clock=ports.clock,
         state_topic=GRANT_STATE,
+        owed=owed,
         metrics=metrics,
     )
     point = DecisionPoint(law, cameras)
@@ -113,6 +117,7 @@ def assemble(settings: AccessPolicySettings, ports: AccessPolicyPorts) -> Assemb
             request_desk=request_desk,
             grant_desk=grant_desk,
             persons=persons,
+            owed=owed,
             law=law,
             clock=ports.clock,
         )
@@ -126,6 +131,7 @@ def assemble(settings: AccessPolicySettings, ports: AccessPolicyPorts) -> Assemb
         await watch.refuse_newer()
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "publisher": publisher.run,
+            "owed stops": owed.run,
             "camera follower": partial(cameras.follow, reviews.ask_for),
             "reviews": partial(reviews.run, cameras, grant_desk),
             "upkeep": upkeep.run,

@@ -47,6 +47,12 @@ class AccessPolicyMetrics:
             ["reason"],
             registry=registry,
         )
+        self.stops_owed = Gauge(
+            "access_policy_stops_owed",
+            "Ends of grants that the database did not take and that this process tries again. Above 0: nothing is "
+            "vouched for, every picture is dark until they are on record; look at the database, its disk first.",
+            registry=registry,
+        )
         self.tickets = Counter(
             "access_policy_tickets_total",
             "Tickets signed. Far above views: viewers reconnect, look at the relay.",

@@ -18,6 +18,7 @@ from feedgate_access_policy.refusals import (
 )
 from feedgate_kit.bus.ports import TooLargeError
 from feedgate_kit.identity.bearer import CHALLENGE
+from feedgate_kit.owed_stops import StopOwedError
 from feedgate_kit.problems import ErrorTable, Problem
 
 ERRORS: Final[ErrorTable] = {
@@ -48,10 +49,14 @@ def install_refusals(app: FastAPI) -> None:
         assert isinstance(error, CamerasNotFreshError)
         return _not_fresh().response()
 
+    async def on_owed(_request: Request, error: Exception) -> JSONResponse:
+        return Problem(503, "stop-owed", detail=str(error), headers={"Retry-After": "1"}).response()
+
     app.add_exception_handler(AccessDeniedError, on_denied)
     app.add_exception_handler(UnexpectedEvidenceError, on_unexpected)
     app.add_exception_handler(NotNamedError, on_not_named)
     app.add_exception_handler(CamerasNotFreshError, on_not_fresh)
+    app.add_exception_handler(StopOwedError, on_owed)
 
 
 def access_denied(error: AccessDeniedError) -> Problem:

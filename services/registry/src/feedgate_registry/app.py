@@ -9,11 +9,12 @@ from prometheus_client import CollectorRegistry
 
 from feedgate_kit.database_watch import DatabaseWatch
 from feedgate_kit.outbox import Outbox
+from feedgate_kit.owed_stops import OwedStops
 from feedgate_kit.publisher import Publisher
 from feedgate_kit.service import Readiness, Service, create_internal_app, create_public_app
 from feedgate_kit.supervise import background
 from feedgate_kit.topics import CAMERA_STATE, FEED_STATE
-from feedgate_registry.account import accounts
+from feedgate_registry.account import accounts, owner_names
 from feedgate_registry.acts import OwnerActs
 from feedgate_registry.authorisation_api import authorisation_routes
 from feedgate_registry.camera_api import camera_routes
@@ -24,6 +25,7 @@ from feedgate_registry.handover import SourceHandover
 from feedgate_registry.intake import SourceIntake
 from feedgate_registry.internal_api import internal_routes
 from feedgate_registry.metrics import RegistryMetrics
+from feedgate_registry.owner_stops import OwnerStops
 from feedgate_registry.ports import RegistryPorts
 from feedgate_registry.record import OwnerRecord
 from feedgate_registry.refusal_problems import ERRORS, install_refusals
@@ -52,6 +54,9 @@ def create_app(settings: RegistrySettings, ports: RegistryPorts) -> Service:
         most_authorisations=settings.most_authorisations,
         acted=metrics.acted,
     )
+    owed = OwedStops(ports.database, NAME)
+    metrics.stops_owed.set_function(lambda: owed.count)
+    stops = OwnerStops(acts, owed, metrics, ports.clock)
     handover = SourceHandover(database=ports.database, outbox=outbox, clock=ports.clock, pools=ports.pools)
     record = OwnerRecord(ports.database, ports.clock)
     feeds = Feeds(metrics)
@@ -61,14 +66,18 @@ def create_app(settings: RegistrySettings, ports: RegistryPorts) -> Service:
         bus=ports.bus,
         clock=ports.clock,
         state_topic=CAMERA_STATE,
+        owed=owed,
         metrics=metrics,
     )
     watch = DatabaseWatch(ports.database, PACKAGE, DATABASE_WATCH_S)
 
-    account = accounts(acts, settings.owner_hash_key.get_secret_value().encode())
+    hash_key = settings.owner_hash_key.get_secret_value().encode()
+    account, owner_name = accounts(acts, hash_key), owner_names(hash_key)
     public = create_public_app(NAME, ports.verifier, ERRORS)
-    public.include_router(camera_routes(account, acts, record, feeds, metrics, ports.clock))
-    public.include_router(authorisation_routes(account, acts, record, ports.agencies, metrics, ports.clock))
+    public.include_router(camera_routes(account, owner_name, acts, stops, record, feeds))
+    public.include_router(
+        authorisation_routes(account, owner_name, acts, stops, record, ports.agencies, ports.clock)
+    )
     public.include_router(catalogue_routes(account, ports.agencies, ports.pools, ports.jurisdictions))
     internal = create_internal_app(NAME, ports.verifier, ERRORS)
     internal.include_router(internal_routes(handover, metrics))
@@ -84,6 +93,7 @@ def create_app(settings: RegistrySettings, ports: RegistryPorts) -> Service:
         )
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "publisher": publisher.run,
+            "owed stops": owed.run,
             "feed follower": lambda: feeds.follow(ports.bus.state_log(FEED_STATE)),
             "expiry": partial(record_expiries, acts, metrics, settings.expiry_interval_s),
             "database watch": watch.run,

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from feedgate_kit.agencies import Agency
 from feedgate_kit.clock import Clock, to_us
 from feedgate_kit.http import Id, Page, require_if_match, set_etag
-from feedgate_registry.account import FindAccount
+from feedgate_registry.account import FindAccount, NameOwner
 from feedgate_registry.acts import OwnerActs
 from feedgate_registry.answers import (
     AuthorisationAnswer,
@@ -20,22 +20,24 @@ from feedgate_registry.answers import (
 from feedgate_registry.authorisation import Authorisation, Scope, latest_expiry_us
 from feedgate_registry.camera_api import PREFIX, Limit
 from feedgate_registry.forms import AuthorisationForm, AuthorisationPatch
-from feedgate_registry.metrics import RegistryMetrics
+from feedgate_registry.owner_stops import OwnerStops
 from feedgate_registry.record import OwnerRecord
 from feedgate_registry.refusals import UnknownAgencyError
 
 
 def authorisation_routes(
     account: FindAccount,
+    owner_name: NameOwner,
     acts: OwnerActs,
+    stops: OwnerStops,
     record: OwnerRecord,
     agencies: Mapping[str, Agency],
-    metrics: RegistryMetrics,
     clock: Clock,
 ) -> APIRouter:
     """Routes over one record."""
     router = APIRouter(prefix=PREFIX, tags=["authorisations"])
     account_of_caller = Depends(account)
+    name_of_caller = Depends(owner_name)
 
     def answered(authorisation: Authorisation, response: Response) -> AuthorisationAnswer:
         set_etag(response, authorisation.version)
@@ -82,21 +84,19 @@ def authorisation_routes(
         patch: AuthorisationPatch,
         request: Request,
         response: Response,
-        owner: Annotated[str, account_of_caller],
+        owner: Annotated[str, name_of_caller],
     ) -> AuthorisationAnswer:
         """Allow less. Running views are held to it at once; allowing more needs a new authorisation."""
         accept = partial(require_if_match, request)
-        narrowed = await acts.narrow(owner, authorisation_id, _scope_changes(patch), accept)
+        narrowed = await stops.narrow(owner, authorisation_id, _scope_changes(patch), accept)
         return answered(narrowed, response)
 
     @router.post("/authorisations/{authorisation_id}/withdraw")
     async def withdraw_authorisation(
-        authorisation_id: Id, response: Response, owner: Annotated[str, account_of_caller]
+        authorisation_id: Id, response: Response, owner: Annotated[str, name_of_caller]
     ) -> WithdrawalAnswer:
         """End an authorisation for ever. Needs no version and nobody's leave."""
-        began_s = clock.monotonic_s()
-        withdrawn, stop = await acts.withdraw(owner, authorisation_id)
-        metrics.stopped(clock.monotonic_s() - began_s)
+        withdrawn, stop = await stops.withdraw(owner, authorisation_id)
         proof = stop_answer(stop)
         return WithdrawalAnswer(
             authorisation=answered(withdrawn, response),

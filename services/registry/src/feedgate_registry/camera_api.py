@@ -6,9 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from feedgate_kit.addresses import RtspUrl
-from feedgate_kit.clock import Clock
 from feedgate_kit.http import Id, Page, require_if_match, set_etag
-from feedgate_registry.account import FindAccount
+from feedgate_registry.account import FindAccount, NameOwner
 from feedgate_registry.acts import CameraDescription, OwnerActs
 from feedgate_registry.answers import (
     CameraAnswer,
@@ -21,7 +20,7 @@ from feedgate_registry.answers import (
 from feedgate_registry.camera import Place
 from feedgate_registry.feeds import Feeds
 from feedgate_registry.forms import CameraForm, CameraPatch, SourceForm
-from feedgate_registry.metrics import RegistryMetrics
+from feedgate_registry.owner_stops import OwnerStops
 from feedgate_registry.record import OwnCamera, OwnerRecord
 from feedgate_registry.source import parse_source
 
@@ -33,15 +32,16 @@ Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE)]
 
 def camera_routes(
     account: FindAccount,
+    owner_name: NameOwner,
     acts: OwnerActs,
+    stops: OwnerStops,
     record: OwnerRecord,
     feeds: Feeds,
-    metrics: RegistryMetrics,
-    clock: Clock,
 ) -> APIRouter:
     """Routes over one record."""
     router = APIRouter(prefix=f"{PREFIX}/cameras", tags=["cameras"])
     account_of_caller = Depends(account)
+    name_of_caller = Depends(owner_name)
 
     def answered(own: OwnCamera, response: Response) -> CameraAnswer:
         set_etag(response, own.camera.version)
@@ -89,21 +89,16 @@ def camera_routes(
         return answered(own, response)
 
     @router.delete("/{camera_id}")
-    async def remove_camera(camera_id: Id, owner: Annotated[str, account_of_caller]) -> StopAnswer:
+    async def remove_camera(camera_id: Id, owner: Annotated[str, name_of_caller]) -> StopAnswer:
         """Stop sharing for good, end every authorisation and erase the source. Heeds no version: stops always work."""
-        began_s = clock.monotonic_s()
-        stop = await acts.remove_camera(owner, camera_id)
-        metrics.stopped(clock.monotonic_s() - began_s)
-        return stop_answer(stop)
+        return stop_answer(await stops.remove_camera(owner, camera_id))
 
     @router.post("/{camera_id}/pause")
     async def pause_camera(
-        camera_id: Id, response: Response, owner: Annotated[str, account_of_caller]
+        camera_id: Id, response: Response, owner: Annotated[str, name_of_caller]
     ) -> PausedCameraAnswer:
         """Stop showing the camera until it is resumed. Needs no version: stopping always works."""
-        began_s = clock.monotonic_s()
-        own, stop = await acts.pause(owner, camera_id)
-        metrics.stopped(clock.monotonic_s() - began_s)
+        own, stop = await stops.pause(owner, camera_id)
         camera = answered(own, response)
         return PausedCameraAnswer.model_construct(**dict(camera), **dict(stop_answer(stop)))
 

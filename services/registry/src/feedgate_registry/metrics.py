@@ -25,6 +25,12 @@ class RegistryMetrics:
             buckets=DURATION_BUCKETS_S,
             registry=registry,
         )
+        self.stops_owed = Gauge(
+            "registry_stops_owed",
+            "Owners' stops that the database did not take and that this process tries again. Above 0: nothing is"
+            " vouched for, every picture is dark until they are on record; look at the database, its disk first.",
+            registry=registry,
+        )
         self.sources_refused = Counter(
             "registry_sources_refused_total",
             "RTSP sources refused when given. A burst of address classes: somebody is probing networks.",

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 
 from feedgate_kit.bus.ports import TooLargeError
 from feedgate_kit.errors import FeedgateError
+from feedgate_kit.owed_stops import StopOwedError
 from feedgate_kit.problems import Problem
 from feedgate_kit.wrong_values import HIDDEN
 from feedgate_registry.authorisation import ExpiryError
@@ -78,6 +79,10 @@ def install_refusals(app: FastAPI, metrics: RegistryMetrics) -> None:
         lambda error: _unusable("invalid-schedule", f"schedule.{error.path}", error.seen, error.allowed),
     )
     answer(WideningError, _widening)
+    answer(
+        StopOwedError,
+        lambda error: Problem(503, "stop-owed", detail=str(error), headers={"Retry-After": "1"}),
+    )
     answer(SourceWithheldError, lambda error: Problem(409, error.code, detail=str(error)))
 
 

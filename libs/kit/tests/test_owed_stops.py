@@ -1,0 +1,174 @@
+"""Stops that a real database does not take, and who knows of them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, Table, func, insert, select, text
+
+from feedgate_kit.clock import SystemClock
+from feedgate_kit.database import Database
+from feedgate_kit.errors import FeedgateError
+from feedgate_kit.owed_stops import OwedStops, StopOwedError
+from feedgate_kit.publisher_lock import publisher_lock
+from feedgate_kit.supervise import background
+from tests.servers.no_room import no_room
+
+METADATA = MetaData()
+STOPS = Table("stops", METADATA, Column("number", Integer, primary_key=True))
+WITHIN_S = 10.0
+TELLING = "FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND granted"
+
+
+@dataclass
+class Bench:
+    """One process's stops, and the database in which another one asks."""
+
+    database: Database
+    owed: OwedStops
+
+    async def stop(self) -> int:
+        """Write a row; its number."""
+        async with self.database.begin() as connection:
+            number = await connection.scalar(select(func.count()).select_from(STOPS)) or 0
+            await connection.execute(insert(STOPS).values(number=number))
+        return number
+
+    async def written(self) -> int:
+        async with self.database.read() as connection:
+            return await connection.scalar(select(func.count()).select_from(STOPS)) or 0
+
+    async def telling(self, what: str = "pid") -> set[int]:
+        """The sessions in which this process tells others that it owes."""
+        async with self.database.read() as connection:
+            return set((await connection.scalars(text(f"SELECT {what} {TELLING}"))).all())
+
+    async def is_owed(self, by: OwedStops | None = None) -> bool:
+        async with publisher_lock(self.database, "of this test's") as session:
+            return await (by or self.owed).any(session)
+
+    def taking_nothing(self) -> AbstractAsyncContextManager[None]:
+        return no_room(self.database, "stops")
+
+    async def until_owed(self, is_owed: bool, by: OwedStops) -> None:
+        async with asyncio.timeout(WITHIN_S):
+            while await self.is_owed(by) is not is_owed:  # noqa: ASYNC110 - nobody tells: that is the point
+                await asyncio.sleep(0)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres"))])
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    else:
+        url = f"sqlite+aiosqlite:///{tmp_path / 'registry.sqlite'}"
+    database = Database(url)
+    async with database.begin() as connection:
+        await connection.run_sync(METADATA.create_all)
+    yield Bench(database, OwedStops(database, "registry", again_s=0.02))
+    await database.close()
+
+
+ON_POSTGRESQL = pytest.mark.parametrize(
+    "bench", [pytest.param("postgresql", marks=pytest.mark.needs("postgres"))], indirect=True
+)
+
+
+async def test_a_stop_that_is_taken_is_owed_by_nobody(bench: Bench) -> None:
+    assert await bench.owed.carry_out("a", bench.stop) == 0
+    assert not await bench.is_owed()
+    assert await bench.written() == 1
+
+
+async def test_a_stop_that_the_database_does_not_take_is_owed_until_it_is_on_record(bench: Bench) -> None:
+    async with background({"owed": bench.owed.run}, SystemClock()):
+        async with bench.taking_nothing():
+            with pytest.raises(StopOwedError, match="tried again until it does"):
+                await bench.owed.carry_out("a", bench.stop)
+            with pytest.raises(StopOwedError):
+                await bench.owed.carry_out("b", bench.stop)
+            assert await bench.is_owed()
+            assert bench.owed.count == 2
+        await bench.until_owed(False, bench.owed)
+    assert await bench.written() == 2
+
+
+async def test_the_same_stop_asked_for_again_makes_it_good(bench: Bench) -> None:
+    async with bench.taking_nothing():
+        with pytest.raises(StopOwedError):
+            await bench.owed.carry_out("a", bench.stop)
+    await bench.owed.carry_out("a", bench.stop)
+    assert not await bench.is_owed()
+
+
+async def test_a_stop_that_is_refused_is_not_owed_neither_at_once_nor_later(bench: Bench) -> None:
+    class EndedError(FeedgateError):
+        pass
+
+    async def refused() -> None:
+        raise EndedError("it has ended")
+
+    with pytest.raises(EndedError):
+        await bench.owed.carry_out("a", refused)
+    assert not await bench.is_owed()
+
+    tries = 0
+
+    async def refused_later() -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise TimeoutError
+        raise EndedError("it has ended")
+
+    async with background({"owed": bench.owed.run}, SystemClock()):
+        with pytest.raises(StopOwedError):
+            await bench.owed.carry_out("a", refused_later)
+        await bench.until_owed(False, bench.owed)
+
+
+async def test_a_stop_that_is_neither_taken_nor_refused_is_owed_while_it_lasts(bench: Bench) -> None:
+    hurried = OwedStops(bench.database, "registry", patience_s=0.02)
+    go_on = asyncio.Event()
+    stopping = asyncio.create_task(hurried.carry_out("a", go_on.wait))
+    await bench.until_owed(True, hurried)
+    go_on.set()
+    assert await stopping
+    assert not await bench.is_owed(hurried)
+
+
+@ON_POSTGRESQL
+async def test_another_process_sees_what_is_owed_and_its_other_services_do_not(bench: Bench) -> None:
+    beside = OwedStops(bench.database, "registry")
+    elsewhere = OwedStops(bench.database, "access-policy")
+    async with background({"owed": bench.owed.run}, SystemClock()):
+        async with bench.taking_nothing():
+            with pytest.raises(StopOwedError):
+                await bench.owed.carry_out("a", bench.stop)
+            await bench.until_owed(True, beside)
+            assert not await bench.is_owed(elsewhere)
+            ended = await bench.telling()
+            await bench.telling("pg_terminate_backend(pid)")
+            async with asyncio.timeout(WITHIN_S):
+                while not await bench.telling() - ended:
+                    pass
+            assert await bench.is_owed(beside)
+        await bench.until_owed(False, beside)
+
+
+@ON_POSTGRESQL
+async def test_others_are_told_although_every_connection_of_the_pool_is_taken(bench: Bench) -> None:
+    everybody = bench.database.engine.pool.size() + 10  # type: ignore[attr-defined]  # and SQLAlchemy's overflow
+    other = Database(bench.database.engine.url.render_as_string(hide_password=False))
+    beside = OwedStops(other, "registry")
+    hurried = OwedStops(bench.database, "registry", patience_s=0.02, again_s=0.02)
+    async with AsyncExitStack() as taken, background({"owed": hurried.run}, SystemClock()):
+        for _ in range(everybody):
+            await taken.enter_async_context(bench.database.engine.connect())
+        stopping = asyncio.create_task(hurried.carry_out("a", bench.stop))
+        await Bench(other, beside).until_owed(True, beside)
+        stopping.cancel()
+    await other.close()
