@@ -3,6 +3,7 @@
 import asyncio
 import time
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -74,18 +75,19 @@ class Trials:
         """As soon as nothing is missing any more, or in the end."""
         deadline_s = time.monotonic() + RECORDED_WITHIN_S
         while True:
+            tickets_taken = dict(self.world.tickets_taken)  # by now: more are taken while records are read
             try:
                 await self.world.records.read()
             except (OSError, asyncpg.PostgresError, KafkaError, TimeoutError):
                 is_read = False  # not everybody is back yet
             else:
                 is_read = True
-            verdict = judge(self._recording(fault, window))
+            verdict = judge(self._recording(fault, window, tickets_taken))
             if (is_read and not verdict.findings) or time.monotonic() > deadline_s:
                 return verdict
             await asyncio.sleep(LOOK_S)
 
-    def _recording(self, fault: Fault, window: Window) -> Recording:
+    def _recording(self, fault: Fault, window: Window, tickets_taken: Mapping[str, int]) -> Recording:
         world, records = self.world, self.world.records
         by_clock = fault.target == "ingest" and fault.how.startswith("clock")
         return Recording(
@@ -103,7 +105,7 @@ class Trials:
             views_ended=records.views_ended,
             given_on_record=records.given_on_record,
             tickets_on_record=records.tickets_on_record,
-            tickets_taken=world.tickets_taken,
+            tickets_taken=tickets_taken,
             agency_told=records.agency_told,
             captured_s={} if by_clock else records.captured_s,
         )
