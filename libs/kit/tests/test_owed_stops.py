@@ -1,7 +1,7 @@
 """Stops that a real database does not take, and who knows of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, func, insert, select, text
 
+from feedgate_kit import owed_stops
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.database import Database
 from feedgate_kit.errors import FeedgateError
@@ -48,7 +49,7 @@ class Bench:
 
     async def is_owed(self, by: OwedStops | None = None) -> bool:
         async with publisher_lock(self.database, "of this test's") as session:
-            return await (by or self.owed).any(session)
+            return await (by or self.owed).is_owing(session)
 
     def taking_nothing(self) -> AbstractAsyncContextManager[None]:
         return no_room(self.database, "stops")
@@ -72,24 +73,28 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await database.close()
 
 
+def at_work(owed: OwedStops) -> Mapping[str, Callable[[], Awaitable[None]]]:
+    return {"owed stops": owed.make_good, "owed stops told": owed.tell}
+
+
 ON_POSTGRESQL = pytest.mark.parametrize(
     "bench", [pytest.param("postgresql", marks=pytest.mark.needs("postgres"))], indirect=True
 )
 
 
 async def test_a_stop_that_is_taken_is_owed_by_nobody(bench: Bench) -> None:
-    assert await bench.owed.carry_out("a", bench.stop) == 0
+    assert await bench.owed.carry_out("ana", "a", bench.stop) == 0
     assert not await bench.is_owed()
     assert await bench.written() == 1
 
 
 async def test_a_stop_that_the_database_does_not_take_is_owed_until_it_is_on_record(bench: Bench) -> None:
-    async with background({"owed": bench.owed.run}, SystemClock()):
+    async with background(at_work(bench.owed), SystemClock()):
         async with bench.taking_nothing():
             with pytest.raises(StopOwedError, match="tried again until it does"):
-                await bench.owed.carry_out("a", bench.stop)
+                await bench.owed.carry_out("ana", "a", bench.stop)
             with pytest.raises(StopOwedError):
-                await bench.owed.carry_out("b", bench.stop)
+                await bench.owed.carry_out("ana", "b", bench.stop)
             assert await bench.is_owed()
             assert bench.owed.count == 2
         await bench.until_owed(False, bench.owed)
@@ -99,8 +104,8 @@ async def test_a_stop_that_the_database_does_not_take_is_owed_until_it_is_on_rec
 async def test_the_same_stop_asked_for_again_makes_it_good(bench: Bench) -> None:
     async with bench.taking_nothing():
         with pytest.raises(StopOwedError):
-            await bench.owed.carry_out("a", bench.stop)
-    await bench.owed.carry_out("a", bench.stop)
+            await bench.owed.carry_out("ana", "a", bench.stop)
+    await bench.owed.carry_out("ana", "a", bench.stop)
     assert not await bench.is_owed()
 
 
@@ -112,7 +117,7 @@ async def test_a_stop_that_is_refused_is_not_owed_neither_at_once_nor_later(benc
         raise EndedError("it has ended")
 
     with pytest.raises(EndedError):
-        await bench.owed.carry_out("a", refused)
+        await bench.owed.carry_out("ana", "a", refused)
     assert not await bench.is_owed()
 
     tries = 0
@@ -124,30 +129,86 @@ async def test_a_stop_that_is_refused_is_not_owed_neither_at_once_nor_later(benc
             raise TimeoutError
         raise EndedError("it has ended")
 
-    async with background({"owed": bench.owed.run}, SystemClock()):
+    async with background(at_work(bench.owed), SystemClock()):
         with pytest.raises(StopOwedError):
-            await bench.owed.carry_out("a", refused_later)
+            await bench.owed.carry_out("ana", "a", refused_later)
         await bench.until_owed(False, bench.owed)
 
 
-async def test_a_stop_that_is_neither_taken_nor_refused_is_owed_while_it_lasts(bench: Bench) -> None:
-    hurried = OwedStops(bench.database, "registry", patience_s=0.02)
-    go_on = asyncio.Event()
-    stopping = asyncio.create_task(hurried.carry_out("a", go_on.wait))
-    await bench.until_owed(True, hurried)
-    go_on.set()
-    assert await stopping
-    assert not await bench.is_owed(hurried)
+async def test_a_stop_that_is_neither_taken_nor_refused_is_owed_and_given_more_time(bench: Bench) -> None:
+    hurried = OwedStops(bench.database, "registry", patience_s=0.05, again_s=0.01)
+
+    async def slow() -> int:
+        await asyncio.sleep(0.3)  # more than it is given at first, and less than it will be
+        return await bench.stop()
+
+    with pytest.raises(StopOwedError):
+        await hurried.carry_out("ana", "a", slow)
+    assert await bench.is_owed(hurried)
+    async with background(at_work(hurried), SystemClock()):
+        await bench.until_owed(False, hurried)
+    assert await bench.written() == 1
+
+
+async def test_a_stop_that_fails_for_whatever_reason_is_owed(bench: Bench) -> None:
+    tries = 0
+
+    async def stop() -> int:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise RuntimeError("unable to perform operation on a closed transport")
+        return await bench.stop()
+
+    with pytest.raises(StopOwedError):
+        await bench.owed.carry_out("ana", "a", stop)
+    async with background(at_work(bench.owed), SystemClock()):
+        await bench.until_owed(False, bench.owed)
+    assert await bench.written() == 1
+
+
+async def test_of_one_person_no_more_is_owed_than_can_be_kept_and_they_are_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owed_stops, "MOST_OWED_EACH", 3)
+
+    async def unwritten() -> None:
+        raise ConnectionError
+
+    for number in range(3):
+        with pytest.raises(StopOwedError):
+            await bench.owed.carry_out("ana", str(number), unwritten)
+    with pytest.raises(ConnectionError):
+        await bench.owed.carry_out("ana", "one more", unwritten)
+    with pytest.raises(StopOwedError):
+        await bench.owed.carry_out("bob", "one", unwritten)
+    assert bench.owed.count == 3 + 1
+
+
+async def test_one_person_s_stops_do_not_make_each_other_late(bench: Bench) -> None:
+    under_way = most = 0
+
+    async def stop() -> None:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+
+    await asyncio.gather(*(bench.owed.carry_out("ana", str(number), stop) for number in range(20)))
+    assert most == 1
+    await asyncio.gather(*(bench.owed.carry_out(person, "a", stop) for person in ("ana", "bob")))
+    assert most == 2
 
 
 @ON_POSTGRESQL
 async def test_another_process_sees_what_is_owed_and_its_other_services_do_not(bench: Bench) -> None:
     beside = OwedStops(bench.database, "registry")
     elsewhere = OwedStops(bench.database, "access-policy")
-    async with background({"owed": bench.owed.run}, SystemClock()):
+    async with background(at_work(bench.owed), SystemClock()):
         async with bench.taking_nothing():
             with pytest.raises(StopOwedError):
-                await bench.owed.carry_out("a", bench.stop)
+                await bench.owed.carry_out("ana", "a", bench.stop)
             await bench.until_owed(True, beside)
             assert not await bench.is_owed(elsewhere)
             ended = await bench.telling()
@@ -165,10 +226,10 @@ async def test_others_are_told_although_every_connection_of_the_pool_is_taken(be
     other = Database(bench.database.engine.url.render_as_string(hide_password=False))
     beside = OwedStops(other, "registry")
     hurried = OwedStops(bench.database, "registry", patience_s=0.02, again_s=0.02)
-    async with AsyncExitStack() as taken, background({"owed": hurried.run}, SystemClock()):
+    async with AsyncExitStack() as taken, background(at_work(hurried), SystemClock()):
         for _ in range(everybody):
             await taken.enter_async_context(bench.database.engine.connect())
-        stopping = asyncio.create_task(hurried.carry_out("a", bench.stop))
+        with pytest.raises(StopOwedError):
+            await hurried.carry_out("ana", "a", bench.stop)
         await Bench(other, beside).until_owed(True, beside)
-        stopping.cancel()
     await other.close()

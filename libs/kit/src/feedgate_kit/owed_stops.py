@@ -3,35 +3,33 @@
 A database may answer and take nothing: its disk is full, it has become a standby, its commits wait for a replica
 that is away. A publisher finds nothing there that waits to be sent, would go on saying so, and pictures would stay
 visible under owners who cannot stop. So a stop that could not be written is kept here and tried again until it can
-be, and meanwhile no process of the service sends a heartbeat: all goes dark within the freshness bound.
+be, and meanwhile no process of the service sends a heartbeat, so that all goes dark.
 
 Other processes learn of it by a lock in the database itself, which needs no room on its disk and ends with the
 session that holds it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final, TypeVar
+from weakref import WeakValueDictionary
 
 import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from feedgate_kit.database import Database
 from feedgate_kit.errors import FeedgateError
 from feedgate_kit.publisher_lock import LockSession
 
 PATIENCE_S: Final = 2.5
-"""A stop that is neither written nor refused after this is owed. Longer than a slow commit takes: owners stop all the
+"""A stop that is neither written nor refused by then is owed. Longer than a slow commit takes: owners stop all the
 time, and a database that is only slow must not keep every picture dark."""
 AGAIN_S: Final = 0.5
-TRY_S: Final = 5.0
-MOST_OWED: Final = 10_000
-"""While a database is away anybody with a token may ask for stops of anything."""
-
-NOT_TAKEN: Final = (SQLAlchemyError, OSError)
-"""What says that the database did not take it, and nothing of the stop itself."""
+LONGEST_TRY_S: Final = 60.0
+TELL_S: Final = 0.1
+MOST_OWED_EACH: Final = 200
+"""To one person. While a database is away nobody can tell whether what they stop is there, or theirs."""
 
 TELL: Final = text("SELECT pg_advisory_lock_shared(hashtextextended(:name, 0))")
 NOBODY_OWES: Final = text(
@@ -46,9 +44,16 @@ logger = structlog.get_logger(__name__)
 
 
 class StopOwedError(FeedgateError):
-    """The database did not take a stop. It is tried again until it does, and nothing is vouched for meanwhile."""
+    """A stop was not written. It is tried again until it is, and nothing is vouched for meanwhile."""
 
     retriable: ClassVar[bool] = True
+
+
+@dataclass(slots=True)
+class _Debt:
+    stop: Callable[[], Awaitable[Any]]
+    within_s: float
+    """How long the next try may take; longer after one that ran out of time, for the database may only be slow."""
 
 
 class OwedStops:
@@ -57,134 +62,121 @@ class OwedStops:
     def __init__(
         self, database: Database, source: str, *, patience_s: float = PATIENCE_S, again_s: float = AGAIN_S
     ) -> None:
-        """Owe nothing; `run` has to run for anything to be made good.
+        """Owe nothing. `make_good` and `tell` have to run.
 
         Args:
             database: where stops are written.
             source: the service's name.
-            patience_s: a stop that is under way for longer is owed.
-            again_s: between two attempts at what is owed.
+            patience_s: how long the first try of a stop may take.
+            again_s: between two rounds of tries.
         """
         self.database = database
         self.lock_name = f"stops owed by {source}"
         self.patience_s = patience_s
         self.again_s = again_s
-        self._late: set[object] = set()
-        """Those that are under way for longer than `patience_s`."""
-        self._failed: dict[Hashable, Callable[[], Awaitable[Any]]] = {}
+        self._debts: dict[tuple[str, str], _Debt] = {}
         self._owing = asyncio.Event()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def count(self) -> int:
         """How many this process owes."""
-        return len(self._late) + len(self._failed)
+        return len(self._debts)
 
-    async def carry_out(self, name: Hashable, stop: Callable[[], Awaitable[Result]]) -> Result:
-        """Make a stop; owe it where the database does not take it.
+    async def carry_out(self, person: str, name: str, stop: Callable[[], Awaitable[Result]]) -> Result:
+        """Make a stop; owe it where it is not written.
 
         Args:
-            name: says whose stop of what it is. Another one of that name makes it good, too.
+            person: who stops. Theirs are made one after the other: many at once must not make each other late.
+            name: of what they stop. Another one of that name makes it good, too.
             stop: writes it in one transaction. Done again, it changes nothing.
 
         Raises:
-            StopOwedError: the database did not take it.
+            FeedgateError: refused by a rule, so there is nothing to stop.
+            StopOwedError: not written.
+            Exception: not written, nor owed, for too much is owed to this person already.
         """
-        with self._noticed_when_late():
+        async with self._turns.setdefault(person, asyncio.Lock()):
             try:
-                result = await stop()
-            except NOT_TAKEN as error:
-                self._owe(name, stop, error)
+                async with asyncio.timeout(self.patience_s):
+                    result = await stop()
+            except FeedgateError:
+                raise
+            except Exception as error:
+                if not self._owe((person, name), stop, error):
+                    raise
                 raise StopOwedError(
-                    "your stop is not on record yet, for the database does not take it; it is tried again until it"
-                    " does, and nobody's pictures are shown meanwhile; ask again for its proof"
+                    "the stop is not on record yet, for the database does not take it; it is tried again until it"
+                    " does, and nobody's pictures are shown meanwhile"
                 ) from error
-            self._settle(name)
+        self._settle((person, name))
         return result
 
-    async def any(self, session: LockSession) -> bool:
+    async def is_owing(self, session: LockSession) -> bool:
         """Whether any process of the service owes a stop.
 
         Raises:
             LockLostError: the session is gone.
         """
-        if self.count or self.database.dialect == "sqlite":  # where there is one process
-            return self.count > 0
+        if self._debts or self.database.dialect == "sqlite":  # where there is one process
+            return bool(self._debts)
         (answer,) = await session.rows(NOBODY_OWES.bindparams(name=self.lock_name))
         return not answer.so
 
-    async def run(self) -> None:
-        """Tell other processes of what is owed, and write it as soon as the database takes it, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._make_good())
-            if self.database.dialect == "postgresql":
-                tasks.create_task(self._tell())
-
-    @contextmanager
-    def _noticed_when_late(self) -> Iterator[None]:
-        one = object()
-
-        def is_late() -> None:
-            self._late.add(one)
-            self._owing.set()
-            logger.error(
-                "stop still not on record; nothing is vouched for until it is", after_s=self.patience_s
-            )
-
-        timer = asyncio.get_running_loop().call_later(self.patience_s, is_late)
-        try:
-            yield
-        finally:
-            timer.cancel()
-            self._late.discard(one)
-            self._noticed()
-
-    def _owe(self, name: Hashable, stop: Callable[[], Awaitable[Any]], error: Exception) -> None:
-        if name in self._failed or len(self._failed) >= MOST_OWED:
-            return
-        self._failed[name] = stop
-        self._noticed()
-        logger.error(
-            "stop not on record; nothing is vouched for until it is", owed=self.count, exc_info=error
-        )
-
-    def _settle(self, name: Hashable) -> None:
-        self._failed.pop(name, None)
-        self._noticed()
-
-    def _noticed(self) -> None:
-        if self.count:
-            self._owing.set()
-        else:
-            self._owing.clear()
-
-    async def _make_good(self) -> None:
+    async def make_good(self) -> None:
+        """Write what is owed as soon as the database takes it, until cancelled."""
         while True:
             await self._owing.wait()
-            for name, stop in list(self._failed.items()):
-                await self._try(name, stop)
+            for name, debt in list(self._debts.items()):
+                if name in self._debts:
+                    await self._try(name, debt)
             await asyncio.sleep(self.again_s)
 
-    async def _try(self, name: Hashable, stop: Callable[[], Awaitable[Any]]) -> None:
-        try:
-            async with asyncio.timeout(TRY_S):
-                await stop()
-        except NOT_TAKEN:
-            return
-        except Exception as error:  # noqa: BLE001 - it was made good meanwhile, or there is nothing to stop
-            logger.warning("owed stop refused", error=type(error).__name__, owed=self.count - 1)
-        else:
-            logger.warning("owed stop on record", owed=self.count - 1)
-        self._settle(name)
-
-    async def _tell(self) -> None:
-        while True:
+    async def tell(self) -> None:
+        """Let the service's other processes know, until cancelled; on SQLite there is none."""
+        while self.database.dialect == "postgresql":
             await self._owing.wait()
             try:
                 async with self.database.alone.connect() as connection:
                     await connection.execute(TELL.bindparams(name=self.lock_name))
                     while self._owing.is_set():
-                        await asyncio.sleep(self.again_s)
-                        await connection.execute(text("SELECT 1"))  # the session of a silent process is ended
-            except NOT_TAKEN as error:
+                        await asyncio.sleep(TELL_S)
+                        await connection.execute(
+                            text("SELECT 1")
+                        )  # to know at once when the session has ended
+            except Exception as error:  # noqa: BLE001 - whatever it is, they have to be told
                 logger.warning("other processes cannot be told of owed stops", error=type(error).__name__)
-                await asyncio.sleep(self.again_s)
+                await asyncio.sleep(TELL_S)
+
+    def _owe(self, name: tuple[str, str], stop: Callable[[], Awaitable[Any]], error: Exception) -> bool:
+        """Whether it is kept."""
+        if name not in self._debts:
+            if sum(person == name[0] for person, _ in self._debts) >= MOST_OWED_EACH:
+                return False
+            self._debts[name] = _Debt(stop, self.patience_s)
+            self._owing.set()
+            logger.error(
+                "stop not on record; nothing is vouched for until it is", owed=self.count, exc_info=error
+            )
+        return True
+
+    def _settle(self, name: tuple[str, str]) -> None:
+        self._debts.pop(name, None)
+        if not self._debts:
+            self._owing.clear()
+
+    async def _try(self, name: tuple[str, str], debt: _Debt) -> None:
+        try:
+            async with asyncio.timeout(debt.within_s):
+                await debt.stop()
+        except FeedgateError as refusal:
+            logger.warning("owed stop refused", error=type(refusal).__name__, owed=self.count - 1)
+        except TimeoutError:
+            debt.within_s = min(debt.within_s * 2, LONGEST_TRY_S)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the stop is not written
+            logger.warning("owed stop still not on record", error=type(error).__name__, owed=self.count)
+            return
+        else:
+            logger.warning("owed stop on record", owed=self.count - 1)
+        self._settle(name)

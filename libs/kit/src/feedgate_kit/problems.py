@@ -27,7 +27,7 @@ _OWN_CODES: Final = {
 }
 
 _TAKES_NOTHING: Final = ("53", "57", "58", "25006")
-"""PostgreSQL has no room, is being shut down, cannot read or write, is a standby (PostgreSQL, Appendix A)."""
+"""PostgreSQL has no room, was told to end something, cannot read or write, is a standby (PostgreSQL, Appendix A)."""
 
 logger = structlog.get_logger(__name__)
 
@@ -190,7 +190,8 @@ def _from_table(error: FeedgateError, table: ErrorTable) -> Problem:
     for kind in type(error).__mro__:
         if kind in table:
             status, code = table[kind]
-            return Problem(status, code, detail=str(error))
+            headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+            return Problem(status, code, detail=str(error), headers=headers)
     if error.retriable:
         logger.warning("request failed for now", error=type(error).__name__, cause=str(error))
         return Problem(

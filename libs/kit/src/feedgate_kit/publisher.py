@@ -122,7 +122,7 @@ class Publisher:
             clock=self.clock,
             topic=self.state_topic,
             session=session,
-            is_owing=partial(self.owed.any, session),
+            is_owing=partial(self.owed.is_owing, session),
             sent=_HeartbeatNoted(self),
         )
         woken = wake_up.subscribe()

@@ -185,7 +185,7 @@ def _grant_routes(desk: GrantDesk, owed: OwedStops, name: Callable[[Principal], 
     async def end_grant(caller: AgencyPerson, grant_id: IdInPath, body: EndBody | None = None) -> GrantAnswer:
         words = body.reason if body is not None and body.reason is not None else ""
         end = partial(desk.end, caller, grant_id, words)
-        ended = await owed.carry_out(("end", caller.issuer, caller.subject, grant_id), end)
+        ended = await owed.carry_out(f"{caller.issuer} {caller.subject}", f"end {grant_id}", end)
         return grant_answer(ended, name(caller))
 
     return router

@@ -131,7 +131,8 @@ def assemble(settings: AccessPolicySettings, ports: AccessPolicyPorts) -> Assemb
         await watch.refuse_newer()
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "publisher": publisher.run,
-            "owed stops": owed.run,
+            "owed stops": owed.make_good,
+            "owed stops told": owed.tell,
             "camera follower": partial(cameras.follow, reviews.ask_for),
             "reviews": partial(reviews.run, cameras, grant_desk),
             "upkeep": upkeep.run,

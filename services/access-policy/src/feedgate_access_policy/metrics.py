@@ -49,7 +49,7 @@ class AccessPolicyMetrics:
         )
         self.stops_owed = Gauge(
             "access_policy_stops_owed",
-            "Ends of grants that the database did not take and that this process tries again. Above 0: nothing is "
+            "Ends of grants that are not on record and that this process tries again. Above 0: nothing is "
             "vouched for, every picture is dark until they are on record; look at the database, its disk first.",
             registry=registry,
         )

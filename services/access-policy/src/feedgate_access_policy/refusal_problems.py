@@ -27,6 +27,7 @@ ERRORS: Final[ErrorTable] = {
     PseudonymTakenError: (409, "pseudonym-taken"),
     PseudonymChangedError: (409, "pseudonym-changed"),
     TooLargeError: (409, "record-too-large"),
+    StopOwedError: (503, "stop-owed"),
 }
 
 
@@ -49,14 +50,10 @@ def install_refusals(app: FastAPI) -> None:
         assert isinstance(error, CamerasNotFreshError)
         return _not_fresh().response()
 
-    async def on_owed(_request: Request, error: Exception) -> JSONResponse:
-        return Problem(503, "stop-owed", detail=str(error), headers={"Retry-After": "1"}).response()
-
     app.add_exception_handler(AccessDeniedError, on_denied)
     app.add_exception_handler(UnexpectedEvidenceError, on_unexpected)
     app.add_exception_handler(NotNamedError, on_not_named)
     app.add_exception_handler(CamerasNotFreshError, on_not_fresh)
-    app.add_exception_handler(StopOwedError, on_owed)
 
 
 def access_denied(error: AccessDeniedError) -> Problem:

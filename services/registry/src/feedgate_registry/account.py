@@ -1,28 +1,24 @@
-"""Who an owner is here: the caller's account, made at the first call with a valid owner's token.
-
-A stop needs none: who has no account has nothing to stop, and it must not wait for more of the database than itself.
-"""
+"""Who an owner is here. Each function makes a FastAPI dependency that gives the caller's key."""
 
 from collections.abc import Awaitable, Callable
 
 from feedgate_kit.identity import Owner, owner_key
 from feedgate_registry.acts import OwnerActs
 
-FindAccount = Callable[[Owner], Awaitable[str]]
-NameOwner = Callable[[Owner], Awaitable[str]]
+FindOwner = Callable[[Owner], Awaitable[str]]
 
 
-def owner_names(owner_hash_key: bytes) -> NameOwner:
-    """A FastAPI dependency that gives the caller's key, whether or not there is an account."""
+def owners(owner_hash_key: bytes) -> FindOwner:
+    """For stops: who has no account has nothing to stop, and a stop waits for no more of the database than itself."""
 
-    async def name(caller: Owner) -> str:
+    async def owner(caller: Owner) -> str:
         return owner_key(owner_hash_key, caller.issuer, caller.subject)
 
-    return name
+    return owner
 
 
-def accounts(acts: OwnerActs, owner_hash_key: bytes) -> FindAccount:
-    """A FastAPI dependency that gives the caller's key."""
+def accounts(acts: OwnerActs, owner_hash_key: bytes) -> FindOwner:
+    """For all else: the account is made at the first such call with a valid owner's token."""
 
     async def account(caller: Owner) -> str:
         owner = owner_key(owner_hash_key, caller.issuer, caller.subject)

@@ -14,7 +14,7 @@ from feedgate_kit.publisher import Publisher
 from feedgate_kit.service import Readiness, Service, create_internal_app, create_public_app
 from feedgate_kit.supervise import background
 from feedgate_kit.topics import CAMERA_STATE, FEED_STATE
-from feedgate_registry.account import accounts, owner_names
+from feedgate_registry.account import accounts, owners
 from feedgate_registry.acts import OwnerActs
 from feedgate_registry.authorisation_api import authorisation_routes
 from feedgate_registry.camera_api import camera_routes
@@ -72,11 +72,11 @@ def create_app(settings: RegistrySettings, ports: RegistryPorts) -> Service:
     watch = DatabaseWatch(ports.database, PACKAGE, DATABASE_WATCH_S)
 
     hash_key = settings.owner_hash_key.get_secret_value().encode()
-    account, owner_name = accounts(acts, hash_key), owner_names(hash_key)
+    account, owner = accounts(acts, hash_key), owners(hash_key)
     public = create_public_app(NAME, ports.verifier, ERRORS)
-    public.include_router(camera_routes(account, owner_name, acts, stops, record, feeds))
+    public.include_router(camera_routes(account, owner, acts, stops, record, feeds))
     public.include_router(
-        authorisation_routes(account, owner_name, acts, stops, record, ports.agencies, ports.clock)
+        authorisation_routes(account, owner, acts, stops, record, ports.agencies, ports.clock)
     )
     public.include_router(catalogue_routes(account, ports.agencies, ports.pools, ports.jurisdictions))
     internal = create_internal_app(NAME, ports.verifier, ERRORS)
@@ -93,7 +93,8 @@ def create_app(settings: RegistrySettings, ports: RegistryPorts) -> Service:
         )
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "publisher": publisher.run,
-            "owed stops": owed.run,
+            "owed stops": owed.make_good,
+            "owed stops told": owed.tell,
             "feed follower": lambda: feeds.follow(ports.bus.state_log(FEED_STATE)),
             "expiry": partial(record_expiries, acts, metrics, settings.expiry_interval_s),
             "database watch": watch.run,

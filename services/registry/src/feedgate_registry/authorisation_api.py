@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from feedgate_kit.agencies import Agency
 from feedgate_kit.clock import Clock, to_us
 from feedgate_kit.http import Id, Page, require_if_match, set_etag
-from feedgate_registry.account import FindAccount, NameOwner
+from feedgate_registry.account import FindOwner
 from feedgate_registry.acts import OwnerActs
 from feedgate_registry.answers import (
     AuthorisationAnswer,
@@ -26,8 +26,8 @@ from feedgate_registry.refusals import UnknownAgencyError
 
 
 def authorisation_routes(
-    account: FindAccount,
-    owner_name: NameOwner,
+    account: FindOwner,
+    owner: FindOwner,
     acts: OwnerActs,
     stops: OwnerStops,
     record: OwnerRecord,
@@ -37,7 +37,7 @@ def authorisation_routes(
     """Routes over one record."""
     router = APIRouter(prefix=PREFIX, tags=["authorisations"])
     account_of_caller = Depends(account)
-    name_of_caller = Depends(owner_name)
+    caller = Depends(owner)
 
     def answered(authorisation: Authorisation, response: Response) -> AuthorisationAnswer:
         set_etag(response, authorisation.version)
@@ -84,16 +84,16 @@ def authorisation_routes(
         patch: AuthorisationPatch,
         request: Request,
         response: Response,
-        owner: Annotated[str, name_of_caller],
+        owner: Annotated[str, account_of_caller],
     ) -> AuthorisationAnswer:
         """Allow less. Running views are held to it at once; allowing more needs a new authorisation."""
         accept = partial(require_if_match, request)
-        narrowed = await stops.narrow(owner, authorisation_id, _scope_changes(patch), accept)
+        narrowed = await acts.narrow(owner, authorisation_id, _scope_changes(patch), accept)
         return answered(narrowed, response)
 
     @router.post("/authorisations/{authorisation_id}/withdraw")
     async def withdraw_authorisation(
-        authorisation_id: Id, response: Response, owner: Annotated[str, name_of_caller]
+        authorisation_id: Id, response: Response, owner: Annotated[str, caller]
     ) -> WithdrawalAnswer:
         """End an authorisation for ever. Needs no version and nobody's leave."""
         withdrawn, stop = await stops.withdraw(owner, authorisation_id)

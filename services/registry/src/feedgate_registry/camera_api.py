@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from feedgate_kit.addresses import RtspUrl
 from feedgate_kit.http import Id, Page, require_if_match, set_etag
-from feedgate_registry.account import FindAccount, NameOwner
+from feedgate_registry.account import FindOwner
 from feedgate_registry.acts import CameraDescription, OwnerActs
 from feedgate_registry.answers import (
     CameraAnswer,
@@ -31,8 +31,8 @@ Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE)]
 
 
 def camera_routes(
-    account: FindAccount,
-    owner_name: NameOwner,
+    account: FindOwner,
+    owner: FindOwner,
     acts: OwnerActs,
     stops: OwnerStops,
     record: OwnerRecord,
@@ -41,7 +41,7 @@ def camera_routes(
     """Routes over one record."""
     router = APIRouter(prefix=f"{PREFIX}/cameras", tags=["cameras"])
     account_of_caller = Depends(account)
-    name_of_caller = Depends(owner_name)
+    caller = Depends(owner)
 
     def answered(own: OwnCamera, response: Response) -> CameraAnswer:
         set_etag(response, own.camera.version)
@@ -89,13 +89,13 @@ def camera_routes(
         return answered(own, response)
 
     @router.delete("/{camera_id}")
-    async def remove_camera(camera_id: Id, owner: Annotated[str, name_of_caller]) -> StopAnswer:
+    async def remove_camera(camera_id: Id, owner: Annotated[str, caller]) -> StopAnswer:
         """Stop sharing for good, end every authorisation and erase the source. Heeds no version: stops always work."""
         return stop_answer(await stops.remove_camera(owner, camera_id))
 
     @router.post("/{camera_id}/pause")
     async def pause_camera(
-        camera_id: Id, response: Response, owner: Annotated[str, name_of_caller]
+        camera_id: Id, response: Response, owner: Annotated[str, caller]
     ) -> PausedCameraAnswer:
         """Stop showing the camera until it is resumed. Needs no version: stopping always works."""
         own, stop = await stops.pause(owner, camera_id)

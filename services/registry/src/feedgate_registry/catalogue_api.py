@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from fastapi import APIRouter, Depends
 
 from feedgate_kit.agencies import Agency
-from feedgate_registry.account import FindAccount
+from feedgate_registry.account import FindOwner
 from feedgate_registry.answers import (
     AgenciesAnswer,
     AgencyAnswer,
@@ -20,7 +20,7 @@ from feedgate_registry.pools import Pool
 
 
 def catalogue_routes(
-    account: FindAccount,
+    account: FindOwner,
     agencies: Mapping[str, Agency],
     pools: Mapping[str, Pool],
     jurisdictions: Jurisdictions,

@@ -27,7 +27,7 @@ class RegistryMetrics:
         )
         self.stops_owed = Gauge(
             "registry_stops_owed",
-            "Owners' stops that the database did not take and that this process tries again. Above 0: nothing is"
+            "Owners' stops that are not on record and that this process tries again. Above 0: nothing is"
             " vouched for, every picture is dark until they are on record; look at the database, its disk first.",
             registry=registry,
         )

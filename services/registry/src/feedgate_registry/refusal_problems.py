@@ -33,6 +33,7 @@ ERRORS: Final[dict[type[FeedgateError], tuple[int, str]]] = {
     SourceNeededError: (422, "source-needed"),
     TooManyAuthorisationsError: (409, "too-many-authorisations"),
     TooLargeError: (409, "record-too-large"),
+    StopOwedError: (503, "stop-owed"),
 }
 """Those that need no more than their sentence."""
 
@@ -79,10 +80,6 @@ def install_refusals(app: FastAPI, metrics: RegistryMetrics) -> None:
         lambda error: _unusable("invalid-schedule", f"schedule.{error.path}", error.seen, error.allowed),
     )
     answer(WideningError, _widening)
-    answer(
-        StopOwedError,
-        lambda error: Problem(503, "stop-owed", detail=str(error), headers={"Retry-After": "1"}),
-    )
     answer(SourceWithheldError, lambda error: Problem(409, error.code, detail=str(error)))
 
 
