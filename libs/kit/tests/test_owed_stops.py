@@ -1,9 +1,11 @@
 """Stops that a real database does not take, and who knows of them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from feedgate_kit import owed_stops
 from feedgate_kit.clock import SystemClock
 from feedgate_kit.database import Database
 from feedgate_kit.errors import FeedgateError
-from feedgate_kit.owed_stops import OwedStops, StopOwedError
+from feedgate_kit.owed_stops import TURNS_EACH, OwedStops, StopOwedError, TooMuchOwedError
 from feedgate_kit.publisher_lock import publisher_lock
 from feedgate_kit.supervise import background
 from tests.servers.no_room import no_room
@@ -31,11 +33,11 @@ class Bench:
     database: Database
     owed: OwedStops
 
-    async def stop(self) -> int:
-        """Write a row; its number."""
+    async def stop(self, number: int = 1) -> int:
+        """Write a row, if it is not there."""
         async with self.database.begin() as connection:
-            number = await connection.scalar(select(func.count()).select_from(STOPS)) or 0
-            await connection.execute(insert(STOPS).values(number=number))
+            if await connection.scalar(select(STOPS.c.number).where(STOPS.c.number == number)) is None:
+                await connection.execute(insert(STOPS).values(number=number))
         return number
 
     async def written(self) -> int:
@@ -83,7 +85,7 @@ ON_POSTGRESQL = pytest.mark.parametrize(
 
 
 async def test_a_stop_that_is_taken_is_owed_by_nobody(bench: Bench) -> None:
-    assert await bench.owed.carry_out("ana", "a", bench.stop) == 0
+    assert await bench.owed.carry_out("ana", "a", bench.stop) == 1
     assert not await bench.is_owed()
     assert await bench.written() == 1
 
@@ -94,7 +96,7 @@ async def test_a_stop_that_the_database_does_not_take_is_owed_until_it_is_on_rec
             with pytest.raises(StopOwedError, match="tried again until it does"):
                 await bench.owed.carry_out("ana", "a", bench.stop)
             with pytest.raises(StopOwedError):
-                await bench.owed.carry_out("ana", "b", bench.stop)
+                await bench.owed.carry_out("ana", "b", partial(bench.stop, 2))
             assert await bench.is_owed()
             assert bench.owed.count == 2
         await bench.until_owed(False, bench.owed)
@@ -135,19 +137,27 @@ async def test_a_stop_that_is_refused_is_not_owed_neither_at_once_nor_later(benc
         await bench.until_owed(False, bench.owed)
 
 
-async def test_a_stop_that_is_neither_taken_nor_refused_is_owed_and_given_more_time(bench: Bench) -> None:
-    hurried = OwedStops(bench.database, "registry", patience_s=0.05, again_s=0.01)
+async def test_a_stop_that_is_neither_taken_nor_refused_is_owed_at_once_and_tried_again(bench: Bench) -> None:
+    hurried = OwedStops(bench.database, "registry", patience_s=0.02, again_s=0.01)
+    goes_on = asyncio.Event()
+    stubborn = asyncio.Event()
 
-    async def slow() -> int:
-        await asyncio.sleep(0.3)  # more than it is given at first, and less than it will be
+    async def stop() -> int:
+        try:
+            await goes_on.wait()
+        finally:
+            if not goes_on.is_set():  # told to end, and does not
+                await stubborn.wait()
         return await bench.stop()
 
     with pytest.raises(StopOwedError):
-        await hurried.carry_out("ana", "a", slow)
+        await hurried.carry_out("ana", "a", stop)
     assert await bench.is_owed(hurried)
+    goes_on.set()
     async with background(at_work(hurried), SystemClock()):
         await bench.until_owed(False, hurried)
     assert await bench.written() == 1
+    stubborn.set()
 
 
 async def test_a_stop_that_fails_for_whatever_reason_is_owed(bench: Bench) -> None:
@@ -178,27 +188,32 @@ async def test_of_one_person_no_more_is_owed_than_can_be_kept_and_they_are_told(
     for number in range(3):
         with pytest.raises(StopOwedError):
             await bench.owed.carry_out("ana", str(number), unwritten)
-    with pytest.raises(ConnectionError):
+    with pytest.raises(TooMuchOwedError, match="3 stops are owed to this person already"):
         await bench.owed.carry_out("ana", "one more", unwritten)
     with pytest.raises(StopOwedError):
         await bench.owed.carry_out("bob", "one", unwritten)
     assert bench.owed.count == 3 + 1
 
 
-async def test_one_person_s_stops_do_not_make_each_other_late(bench: Bench) -> None:
-    under_way = most = 0
+async def test_who_sends_many_at_once_waits_for_their_own_and_nobody_for_them(bench: Bench) -> None:
+    goes_on = asyncio.Event()
+    under_way: Counter[str] = Counter()
 
-    async def stop() -> None:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        await asyncio.sleep(0)
-        under_way -= 1
+    async def stop(person: str) -> None:
+        under_way[person] += 1
+        await goes_on.wait()
 
-    await asyncio.gather(*(bench.owed.carry_out("ana", str(number), stop) for number in range(20)))
-    assert most == 1
-    await asyncio.gather(*(bench.owed.carry_out(person, "a", stop) for person in ("ana", "bob")))
-    assert most == 2
+    calls = [
+        asyncio.create_task(bench.owed.carry_out(person, str(number), partial(stop, person)))
+        for person, number in [*(("ana", number) for number in range(3 * TURNS_EACH)), ("bob", 1)]
+    ]
+    async with asyncio.timeout(WITHIN_S):
+        while not under_way["bob"]:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
+    assert under_way["ana"] == TURNS_EACH
+    goes_on.set()
+    await asyncio.gather(*calls)
+    assert under_way["ana"] == 3 * TURNS_EACH
 
 
 @ON_POSTGRESQL

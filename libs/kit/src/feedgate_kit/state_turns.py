@@ -1,7 +1,7 @@
 """The turns of the one publisher of a state topic.
 
-The order of a turn is model-checked (design §3 and its models); none of its
-steps may move:
+The order of a turn is model-checked (design §3 and its models; but for owed
+stops, which only withhold a heartbeat); none of its steps may move:
 
     1. read the clock: `as_of`
     2. read the own topic back to the end as it is fetched then
