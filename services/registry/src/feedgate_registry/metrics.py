@@ -20,8 +20,8 @@ class RegistryMetrics:
         )
         self.stop_seconds = Histogram(
             "registry_stop_duration_seconds",
-            "From an owner's pause, withdrawal or removal reaching us to its commit, but for those that are owed. Above 0.5 s the"
-            " promise of 5 s to dark has no room left: look at the database.",
+            "From an owner's pause, withdrawal or removal reaching us to its commit, but for those that are owed."
+            " Above 0.5 s the promise of 5 s to dark has no room left: look at the database.",
             buckets=DURATION_BUCKETS_S,
             registry=registry,
         )
