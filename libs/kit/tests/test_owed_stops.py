@@ -23,7 +23,10 @@ from tests.servers.no_room import no_room
 METADATA = MetaData()
 STOPS = Table("stops", METADATA, Column("number", Integer, primary_key=True))
 WITHIN_S = 10.0
-TELLING = "FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND granted"
+TELLING = (
+    "FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND granted"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 
 
 @dataclass
