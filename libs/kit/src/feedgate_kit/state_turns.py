@@ -6,8 +6,9 @@ stops, which only withhold a heartbeat); none of its steps may move:
     1. read the clock: `as_of`
     2. read the own topic back to the end as it is fetched then
     3. send again every key whose last record there is older than the database's
-    4. on the session that holds the lock, ask whether a stop is owed, then for rows not yet acknowledged
-    5. only when there was nothing to send and nothing owed: a heartbeat with that `as_of`
+    4. on the session that holds the lock, ask for rows not yet acknowledged
+    5. only when there was nothing to send: a heartbeat with that `as_of`, unless a stop is owed; after that
+       question comes step 4 once more
 
 Step 2 heals what a dead predecessor wrote late, however late it comes; no timer
 bounds that.
@@ -92,14 +93,21 @@ class StateTurns:
         if stale := await self._stale_rows():
             await self._send(stale)
             return True
-        # Before the question for rows: a stop that was owed until then is among them.
-        is_owing = await self.is_owing()
+        if await self._send_unacknowledged():
+            return True
+        if await self.is_owing():
+            return False
+        # Once more: a stop that was made good before that answer is among the rows after it.
+        if await self._send_unacknowledged():
+            return True
+        await self._send_heartbeat(as_of_us)
+        return False
+
+    async def _send_unacknowledged(self) -> bool:
+        """Whether there was anything."""
         if rows := await self.session.rows(self._unacknowledged()):
             await self._send(rows)
-            return True
-        if not is_owing:
-            await self._send_heartbeat(as_of_us)
-        return False
+        return bool(rows)
 
     async def _read_back(self) -> None:
         if self.reader is None:
