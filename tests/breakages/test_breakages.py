@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.breakages.__main__ import report
+from tests.breakages.__main__ import CATALOGUE, report
 from tests.breakages.breakage import Breakage, BreakageError, load_catalogue
 from tests.breakages.workshop import Workshop
+from tests.servers.machine import REPOSITORY
 
 RULE = "def admits(fresh: bool) -> bool:\n    return fresh\n"
 TESTS = """
@@ -126,3 +127,11 @@ def test_a_bad_catalogue_is_refused(tmp_path: Path, text: str, cause: str) -> No
     path.write_text(text)
     with pytest.raises(BreakageError, match=cause):
         load_catalogue(path)
+
+
+def test_every_breakage_of_the_catalogue_can_be_made() -> None:
+    """And names tests that are there."""
+    for breakage in load_catalogue(CATALOGUE):
+        assert breakage.applied_to((REPOSITORY / breakage.file).read_text(encoding="utf-8"))
+        for test in breakage.noticed_by:
+            assert (REPOSITORY / test.split("::")[0]).exists(), breakage.name
