@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, func, insert, select, text
@@ -65,13 +64,9 @@ class Bench:
                 await asyncio.sleep(0)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres"))])
-async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-    else:
-        url = f"sqlite+aiosqlite:///{tmp_path / 'registry.sqlite'}"
-    database = Database(url)
+@pytest.fixture
+async def bench(database_url: str) -> AsyncIterator[Bench]:
+    database = Database(database_url)
     async with database.begin() as connection:
         await connection.run_sync(METADATA.create_all)
     yield Bench(database, OwedStops(database, "registry", again_s=0.02))
@@ -83,7 +78,7 @@ def at_work(owed: OwedStops) -> Mapping[str, Callable[[], Awaitable[None]]]:
 
 
 ON_POSTGRESQL = pytest.mark.parametrize(
-    "bench", [pytest.param("postgresql", marks=pytest.mark.needs("postgres"))], indirect=True
+    "database_url", [pytest.param("postgresql", marks=pytest.mark.needs("postgres"))], indirect=True
 )
 
 

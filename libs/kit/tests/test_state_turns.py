@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,16 +124,12 @@ class Bench:
         self.log.records.append(Record(key, f"{key}{version}".encode(), {VERSION_HEADER: str(version)}))
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres"))])
-async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+@pytest.fixture
+async def bench(database_url: str) -> AsyncIterator[Bench]:
     metadata = MetaData()
     clock = SteppedClock(1_000 * MICROSECONDS)
     outbox = Outbox(outbox_tables(metadata), "registry", clock)
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-    else:
-        url = f"sqlite+aiosqlite:///{tmp_path / 'registry.sqlite'}"
-    database = Database(url)
+    database = Database(database_url)
     async with database.begin() as connection:
         await connection.run_sync(metadata.create_all)
     yield Bench(database, outbox, clock)
