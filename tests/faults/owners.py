@@ -13,6 +13,8 @@ from tests.faults.viewers import Showing
 
 SHARED_S: Final = (3.0, 40.0)
 """How long an owner shares, at least and at most."""
+STEADY: Final = 2
+"""Owners who share on until they are told that it is over, so that somebody's right always outlasts a fault."""
 AGAIN_S: Final = 0.25
 """Before a call that was not answered is made again."""
 CALL_TIMEOUT_S: Final = 4.0
@@ -21,8 +23,11 @@ CALL_TIMEOUT_S: Final = 4.0
 class Owner:
     """The owner of one camera, and whoever at the agency asks for it."""
 
-    def __init__(self, owners: "Owners", camera_id: str, showing: Showing, seed: str) -> None:
+    def __init__(
+        self, owners: "Owners", camera_id: str, showing: Showing, seed: str, *, is_steady: bool
+    ) -> None:
         self.camera_id = camera_id
+        self.is_steady = is_steady
         self.showing = showing
         self.share: ShareRecord | None = None
         self.wishes_to_stop = asyncio.Event()
@@ -70,7 +75,7 @@ class Owner:
         }
         try:
             while not any(reason.done() for reason in reasons):
-                shared_s = self._random.uniform(*SHARED_S)
+                shared_s = None if self.is_steady else self._random.uniform(*SHARED_S)
                 await asyncio.wait(reasons, timeout=shared_s, return_when=asyncio.FIRST_COMPLETED)
                 if self._owners.stopping.is_set():
                     return
@@ -120,7 +125,9 @@ class Owners:
         self.incident_id = await self.people.report_incident()
         for number, source in enumerate(sources):
             camera_id = await self.people.register_camera(source)
-            self.owners.append(Owner(self, camera_id, Showing(), f"{self._seed} {number}"))
+            self.owners.append(
+                Owner(self, camera_id, Showing(), f"{self._seed} {number}", is_steady=number < STEADY)
+            )
 
     async def run(self) -> None:
         """Share and stop until cancelled."""
@@ -138,8 +145,12 @@ class Owners:
         return False
 
     def let_one_stop(self) -> None:
-        """The one who has shared for longest stops now."""
-        since_s = {owner.share.approved_s: owner for owner in self.owners if owner.share is not None}
+        """Of those who stop at all, the one who has shared for longest stops now."""
+        since_s = {
+            owner.share.approved_s: owner
+            for owner in self.owners
+            if owner.share is not None and not owner.is_steady
+        }
         if since_s:
             since_s[min(since_s)].wishes_to_stop.set()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
-from sqlalchemy import MetaData, text
+from sqlalchemy import MetaData, make_url, text
 
 from feedgate_contracts.heartbeat.v1.heartbeat_pb2 import Heartbeat
 from feedgate_kit.bus.embedded import EmbeddedBus
@@ -22,6 +22,7 @@ from feedgate_kit.publisher import Publisher
 from feedgate_kit.publisher_lock import IDLE_TIMEOUT_S, PING_S, LockLostError, publisher_lock
 from feedgate_kit.supervise import background
 from feedgate_kit.topics import CAMERA_STATE
+from tests.servers.detour import PostgresDetour
 from tests.system.holder import holder_of
 
 pytestmark = pytest.mark.needs("postgres")
@@ -29,6 +30,8 @@ pytestmark = pytest.mark.needs("postgres")
 LOCK = "a lock of this test's"
 SLACK_S = 0.75
 """For a busy machine, on top of what the settings say."""
+VANISHED_S = 15.0
+"""The last sign of life, and two questions after it."""
 HOLDER = f"""
 import asyncio, sys
 from feedgate_kit.database import Database
@@ -105,6 +108,58 @@ async def test_a_session_that_the_server_ended_answers_nothing_more(
             assert await seconds_until_held(other) < SLACK_S
     finally:
         await other.close()
+
+
+@pytest.mark.needs("isolation")
+async def test_a_server_that_vanished_in_the_middle_of_a_question_is_not_waited_for(
+    database: Database, postgres_url: str
+) -> None:
+    """The question is delivered: only by asking whether the other end is there can it be known."""
+    async with by_detour(postgres_url) as (detour, detoured):
+        async with publisher_lock(detoured, LOCK) as session:
+            asked = asyncio.create_task(session.rows(text("SELECT pg_sleep(60)")))
+            await until_asked(database, "SELECT pg_sleep(60)")
+            detour.vanish()
+            with pytest.raises(LockLostError):
+                async with asyncio.timeout(VANISHED_S):
+                    await asked
+        async with database.begin() as connection:
+            await connection.execute(text(TERMINATE))
+
+
+async def test_an_answer_that_does_not_come_is_not_waited_for_either(postgres_url: str) -> None:
+    async with by_detour(postgres_url) as (detour, detoured):
+        async with publisher_lock(detoured, LOCK, answer_s=1.0) as session:
+            assert await session.rows(text("SELECT true"))
+            detour.hold_answer()
+            with pytest.raises(LockLostError):
+                async with asyncio.timeout(VANISHED_S):
+                    await session.rows(text("SELECT 1 WHERE false"))
+        detour.release()
+
+
+@asynccontextmanager
+async def by_detour(postgres_url: str) -> AsyncIterator[tuple[PostgresDetour, Database]]:
+    """A database, and the way to it."""
+    url = make_url(postgres_url)
+    assert url.port is not None
+    async with PostgresDetour(url.port) as detour:
+        database = Database(url.set(port=detour.port).render_as_string(hide_password=False))
+        try:
+            yield detour, database
+        finally:
+            await database.close()
+
+
+async def until_asked(database: Database, question: str) -> None:
+    """Until some session is busy with it."""
+    busy = text("SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query = :question")
+    async with asyncio.timeout(10):
+        while True:
+            async with database.read() as connection:
+                if (await connection.execute(busy, {"question": question})).all():
+                    return
+            await asyncio.sleep(0.01)
 
 
 @dataclass

@@ -20,6 +20,9 @@ from feedgate_kit.errors import FeedgateError
 
 PING_S = 0.5
 IDLE_TIMEOUT_S = 2
+ANSWER_S = 20.0
+"""Longer than the first question takes, which is about every key there is. Whoever is not answered by then asks on a
+session that may be gone: something on the way holds the connection open."""
 
 
 class LockLostError(FeedgateError):
@@ -31,20 +34,22 @@ class LockLostError(FeedgateError):
 class LockSession:
     """Asks the database under the lock: every answer was true while the lock was held."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, answer_s: float) -> None:
         self._connection = connection
+        self._answer_s = answer_s
         self._one_at_a_time = asyncio.Lock()
 
     async def rows(self, statement: Executable) -> Sequence[Any]:
         """The statement's rows.
 
         Raises:
-            LockLostError: the session is gone. Nothing may be published on what was known before.
+            LockLostError: the session is gone, or does not answer. Nothing may be published on what was known before.
         """
         async with self._one_at_a_time:
             try:
-                return (await self._connection.execute(statement)).all()
-            except (SQLAlchemyError, OSError) as error:
+                async with asyncio.timeout(self._answer_s):
+                    return (await self._connection.execute(statement)).all()
+            except (SQLAlchemyError, OSError) as error:  # `TimeoutError` is an `OSError`
                 raise LockLostError(f"the session that held the publisher's lock is gone: {error}") from error
 
     async def keep_alive(self) -> None:
@@ -60,7 +65,9 @@ def lock_name(source: str) -> str:
 
 
 @asynccontextmanager
-async def publisher_lock(database: Database, name: str) -> AsyncIterator[LockSession]:
+async def publisher_lock(
+    database: Database, name: str, *, answer_s: float = ANSWER_S
+) -> AsyncIterator[LockSession]:
     """Wait for the lock `name`, and hold it while the context lasts.
 
     On SQLite the process itself is the lock: the data folder lets only one in.
@@ -74,7 +81,7 @@ async def publisher_lock(database: Database, name: str) -> AsyncIterator[LockSes
         await connection.execute(
             text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
         )
-        session = LockSession(connection)
+        session = LockSession(connection, answer_s)
         pinging = asyncio.create_task(session.keep_alive(), name=f"ping lock {name}")
         try:
             yield session

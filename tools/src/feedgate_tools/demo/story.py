@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Protocol, Self
 
 import httpx
@@ -39,6 +40,10 @@ NECESSITY = (
 
 HOPELESS_PHASE = "refused"
 """Of a feed that the owner has to mend; `retrying` may pass by itself."""
+
+
+class NotNowError(StoryError):
+    """A service cannot say at the moment, as where nobody has vouched for the cameras lately; asked again, it may."""
 
 
 class Say(Protocol):
@@ -244,6 +249,7 @@ class People:
 
         Raises:
             StoryError: it was refused, and why, or there was no answer.
+            NotNowError: the service cannot say now.
         """
         step = f"{method} {path.split('?', maxsplit=1)[0]}"
         try:
@@ -252,7 +258,8 @@ class People:
         except httpx.HTTPError as error:
             raise StoryError(f"{step}: no answer, {type(error).__name__}") from error
         if answer.is_error:
-            raise StoryError(f"{step}: {answer.status_code} {_problem(answer)}")
+            not_now = answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+            raise (NotNowError if not_now else StoryError)(f"{step}: {answer.status_code} {_problem(answer)}")
         return answer.json()
 
 
@@ -552,15 +559,20 @@ async def eventually(
     """Ask until the answer is enough: services tell each other over the bus, in their own time.
 
     Raises:
-        StoryError: it was not in time.
+        StoryError: it was not in time, or it was refused for good.
     """
     until_s = time.monotonic() + timeout_s
     while True:
-        answer = await ask()
-        if enough(answer):
-            return answer
+        cannot_tell: NotNowError | None = None
+        try:
+            answer = await ask()
+        except NotNowError as error:
+            cannot_tell = error
+        else:
+            if enough(answer):
+                return answer
         if time.monotonic() > until_s:
-            raise StoryError(f"waited {timeout_s:g} s for {what}")
+            raise StoryError(f"waited {timeout_s:g} s for {what}") from cannot_tell
         await asyncio.sleep(0.05)
 
 
