@@ -129,7 +129,7 @@ HOW: Final[Mapping[str, How]] = {
     "SIGKILL": How(killed, 7.0, VOUCHING),
     "SIGSTOP 15 s": How(stopped, 15.0, VOUCHING),
     "network cut": How(cut("reset"), 8.0, VOUCHING),
-    "half-open": How(cut("silence"), 9.0, VOUCHING),
+    "half-open": How(cut("silence"), 22.0, VOUCHING),  # PostgreSQL forgets such a connection after 20 s
     "half-open to Kafka": How(parted_from_kafka, 9.0, VOUCHING),
     "disk full": How(full_disk, 8.0),
     "clock +1 h": How(stepped(HOUR_S), 7.0, BY_CLOCK),
