@@ -8,6 +8,7 @@ import pytest
 
 from feedgate_kit.bus.kafka import KafkaBus, KafkaSettings
 from feedgate_kit.bus.kafka_events import KafkaConsumer
+from feedgate_kit.bus.kafka_state import KafkaStateReader
 from feedgate_kit.bus.ports import EventLog, MediaFeed, StateLog
 from feedgate_kit.bus.record import Record
 from feedgate_kit.clock import SystemClock
@@ -166,6 +167,21 @@ async def test_a_reader_of_a_frozen_broker_hears_nothing_and_then_misses_nothing
     await append_at_last(state, record("camera", 2))
     assert numbers(await soon(reading)) == [2]
     assert numbers(await soon(publisher.read_to_end())) == [1, 2]
+
+
+@pytest.mark.usefixtures("bus")
+async def test_a_reader_whose_client_fetches_no_more_says_so(state: StateLog) -> None:
+    """Of a task that ended aiokafka says nothing: its consumer would read nothing, for ever."""
+    reader = await state.open_reader()
+    assert isinstance(reader, KafkaStateReader)
+    await state.append(record("camera", 1))
+    assert numbers(await soon(reader.read_to_end())) == [1]
+    reading = asyncio.create_task(reader.read())
+    fetching = reader._poller.consumer._fetcher._fetch_task
+    fetching.cancel()
+    await asyncio.wait({fetching})
+    with pytest.raises(BusError, match="fetches no more"):
+        await soon(reading)
 
 
 @pytest.mark.usefixtures("bus")

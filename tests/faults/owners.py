@@ -14,7 +14,7 @@ from tests.faults.viewers import Showing
 SHARED_S: Final = (3.0, 40.0)
 """How long an owner shares, at least and at most."""
 STEADY: Final = 2
-"""Owners who share on until they are told that it is over, so that somebody's right always outlasts a fault."""
+"""Owners who share on until their grant ends, so that somebody's right always outlasts a fault."""
 AGAIN_S: Final = 0.25
 """Before a call that was not answered is made again."""
 CALL_TIMEOUT_S: Final = 4.0
@@ -67,7 +67,7 @@ class Owner:
             await asyncio.sleep(AGAIN_S)
 
     async def _until_stopping(self) -> None:
-        """For a time of its own while owners stop at all, until it is told to, or until the grant has ended."""
+        """Unless steady, for a time of its own while owners stop at all; until told to, or the grant has ended."""
         self.wishes_to_stop.clear()
         reasons = {
             asyncio.create_task(self.showing.over.wait()),

@@ -10,7 +10,7 @@ from tests.servers.ports import free_port
 
 CHUNK_BYTES = 65_536
 TCP_REPAIR = 19
-"""A socket in this mode goes without a word to its other end (tcp(7) lacks it; Linux `tcp_close`). Needs root."""
+"""A socket in this mode goes without a word to its other end (Linux, `tcp_close`); it takes CAP_NET_ADMIN."""
 PRODUCE = b"\x00\x00"
 """The API key of a Produce request, its first two bytes (Kafka protocol guide)."""
 
@@ -48,7 +48,7 @@ class Detour:
         self._open.set()
 
     def vanish(self) -> None:
-        """Forget every connection and tell no client, as a machine does whose power failed."""
+        """Forget every connection and tell no client, as a machine does that was away and is back without them."""
         for client in self._clients:
             connected = client.get_extra_info("socket")
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)  # what has come is acknowledged

@@ -149,6 +149,8 @@ async def test_who_looks_for_cameras_that_nobody_vouches_for_is_told_so_and_find
     told = await eventually(partial(refusal_to_look, people, incident_id), bool, TIMEOUT_S, "a refusal")
     assert "503 what is known of the cameras is too old to permit anything" in told
     looking = asyncio.create_task(people.until_found(incident_id, shared.camera_id))
+    assert await refusal_to_look(people, incident_id)
+    assert not looking.done()
     world.broker.cont()
     assert shared.camera_id in await looking
 
@@ -290,6 +292,7 @@ async def test_a_publisher_stopped_between_read_and_send_vouches_for_what_it_rea
             deployment.processes["registry"].freeze()
             withdrawn_us = now_us()
             answer = await by_second.withdraw(shared.authorisation_id)
+            assert await deployment.metric(second, "registry_publisher_active") == 0
             detour.release()
             deployment.processes["registry"].thaw()
             stopped = await watch.until_notice("stopped", withdrawn_us)

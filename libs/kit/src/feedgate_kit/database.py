@@ -32,17 +32,18 @@ SESSION: Final = {
 }
 """What PostgreSQL is told of each session (PostgreSQL 14, "Client Connection Defaults", "Connection Settings")."""
 
-CONNECTION: Final = {
+OUR_SOCKET: Final = {
     "SO_KEEPALIVE": 1,
-    "TCP_KEEPIDLE": 5,
-    "TCP_KEEPINTVL": 2,
+    "TCP_KEEPIDLE": 4,
+    "TCP_KEEPINTVL": 3,
     "TCP_KEEPCNT": 2,
     "TCP_USER_TIMEOUT": 10_000,
 }
-"""What our own side is told: a server that has vanished, or has forgotten the connection, is not waited for.
+"""What our own end of it is told: a server that has vanished, or has forgotten the connection, is not waited for.
 
-Whoever waits for an answer sends nothing, and would wait for ever; whoever sends would for a quarter of an hour. In
-seconds, the last in milliseconds (tcp(7)).
+Whoever waits for an answer sends nothing, and would wait for ever; whoever sends would for a quarter of an hour. The
+kernel asks after 4 s of silence, and gives up at 10 s by either rule (tcp(7); in seconds, the last in milliseconds).
+A server that is frozen still answers it.
 """
 
 
@@ -125,13 +126,15 @@ class Database:
 
 
 def _notice_a_vanished_server(engine: AsyncEngine) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
+    @event.listens_for(engine.sync_engine, "connect", insert=True)  # before the dialect's own first questions
     def _configure(connection: Any, _: Any) -> None:
         transport = connection.driver_connection._transport  # noqa: SLF001 - asyncpg has no option for it
-        connected: socket.socket = transport.get_extra_info("socket")
+        if transport.is_closing():
+            return
+        connected = transport.get_extra_info("socket")
         if connected.family == socket.AF_UNIX:
             return
-        for option, value in CONNECTION.items():
+        for option, value in OUR_SOCKET.items():
             if (number := getattr(socket, option, None)) is not None:  # not every system has each
                 level = socket.SOL_SOCKET if option.startswith("SO_") else socket.IPPROTO_TCP
                 connected.setsockopt(level, number, value)

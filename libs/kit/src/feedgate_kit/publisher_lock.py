@@ -20,13 +20,14 @@ from feedgate_kit.errors import FeedgateError
 
 PING_S = 0.5
 IDLE_TIMEOUT_S = 2
-ANSWER_S = 20.0
-"""Longer than the first question takes, which is about every key there is. Whoever is not answered by then asks on a
-session that may be gone: something on the way holds the connection open."""
+STATEMENT_S = 60.0
+"""Whoever is not answered by then asks on a session that may be gone: something on the way, a pooler say, holds the
+connection open. Far more than the first question takes, which asks for every key there is (with 100,000 a service's
+whole start takes some 2 s): a bound that it could reach would keep all dark for ever."""
 
 
 class LockLostError(FeedgateError):
-    """The database ended the session that held the lock; another process may publish now."""
+    """The session that held the lock is gone, or does not answer; another process may publish now."""
 
     retriable = True
 
@@ -34,9 +35,9 @@ class LockLostError(FeedgateError):
 class LockSession:
     """Asks the database under the lock: every answer was true while the lock was held."""
 
-    def __init__(self, connection: AsyncConnection, answer_s: float) -> None:
+    def __init__(self, connection: AsyncConnection, statement_s: float) -> None:
         self._connection = connection
-        self._answer_s = answer_s
+        self._statement_s = statement_s
         self._one_at_a_time = asyncio.Lock()
 
     async def rows(self, statement: Executable) -> Sequence[Any]:
@@ -47,9 +48,13 @@ class LockSession:
         """
         async with self._one_at_a_time:
             try:
-                async with asyncio.timeout(self._answer_s):
+                async with asyncio.timeout(self._statement_s):
                     return (await self._connection.execute(statement)).all()
-            except (SQLAlchemyError, OSError) as error:  # `TimeoutError` is an `OSError`
+            except TimeoutError:
+                raise LockLostError(
+                    f"no answer within {self._statement_s:g} s on the session with the publisher's lock"
+                ) from None
+            except (SQLAlchemyError, OSError) as error:
                 raise LockLostError(f"the session that held the publisher's lock is gone: {error}") from error
 
     async def keep_alive(self) -> None:
@@ -66,7 +71,7 @@ def lock_name(source: str) -> str:
 
 @asynccontextmanager
 async def publisher_lock(
-    database: Database, name: str, *, answer_s: float = ANSWER_S
+    database: Database, name: str, *, statement_s: float = STATEMENT_S
 ) -> AsyncIterator[LockSession]:
     """Wait for the lock `name`, and hold it while the context lasts.
 
@@ -81,7 +86,7 @@ async def publisher_lock(
         await connection.execute(
             text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
         )
-        session = LockSession(connection, answer_s)
+        session = LockSession(connection, statement_s)
         pinging = asyncio.create_task(session.keep_alive(), name=f"ping lock {name}")
         try:
             yield session
@@ -89,8 +94,9 @@ async def publisher_lock(
             pinging.cancel()
             with suppress(asyncio.CancelledError, LockLostError):
                 await pinging
-            with suppress(SQLAlchemyError, OSError):
-                await connection.rollback()
+            with suppress(SQLAlchemyError, OSError, TimeoutError):
+                async with asyncio.timeout(statement_s):
+                    await connection.rollback()
 
 
 class _ProcessSession(LockSession):

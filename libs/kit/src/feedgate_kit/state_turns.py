@@ -30,6 +30,7 @@ from feedgate_kit.bus.record import HEARTBEAT_KEY, VERSION_HEADER, Record
 from feedgate_kit.clock import Clock
 from feedgate_kit.database import Database
 from feedgate_kit.outbox import Outbox, stored_record
+from feedgate_kit.publisher_lock import STATEMENT_S
 
 KEYS_AT_ONCE = 100
 MOST_KEYS_IN_A_QUERY = 10_000  # both databases take some 32,000 parameters; beyond this, ask for all
@@ -184,7 +185,7 @@ class StateTurns:
         await self.log.append(stored_record(row))
         columns = self.table.c
         same_key = and_(columns.topic == self.topic, columns.record_key == row.record_key)
-        async with self.database.begin() as connection:
+        async with asyncio.timeout(STATEMENT_S), self.database.begin() as connection:
             # Older versions have no more use; the newest stays, to be held against the log.
             await connection.execute(delete(self.table).where(same_key, columns.version < row.version))
             await connection.execute(

@@ -257,9 +257,10 @@ class People:
             answer = await self.http.request(method, path, json=body, headers=headers)
         except httpx.HTTPError as error:
             raise StoryError(f"{step}: no answer, {type(error).__name__}") from error
+        if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+            raise NotNowError(f"{step}: 503 {_problem(answer)}")
         if answer.is_error:
-            not_now = answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
-            raise (NotNowError if not_now else StoryError)(f"{step}: {answer.status_code} {_problem(answer)}")
+            raise StoryError(f"{step}: {answer.status_code} {_problem(answer)}")
         return answer.json()
 
 
@@ -563,16 +564,16 @@ async def eventually(
     """
     until_s = time.monotonic() + timeout_s
     while True:
-        cannot_tell: NotNowError | None = None
+        not_now = ""
         try:
             answer = await ask()
         except NotNowError as error:
-            cannot_tell = error
+            not_now = f"; {error}"
         else:
             if enough(answer):
                 return answer
         if time.monotonic() > until_s:
-            raise StoryError(f"waited {timeout_s:g} s for {what}") from cannot_tell
+            raise StoryError(f"waited {timeout_s:g} s for {what}{not_now}")
         await asyncio.sleep(0.05)
 
 

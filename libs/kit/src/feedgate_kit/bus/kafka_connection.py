@@ -126,8 +126,10 @@ async def to_its_end(closing: Coroutine[Any, Any, None], patience_s: float) -> N
     await asyncio.wait({task}, timeout=patience_s)
     if not task.done():
         task.cancel()
-        await asyncio.wait({task})
-    if not task.cancelled() and (error := task.exception()) is not None:
+        await asyncio.wait({task}, timeout=patience_s)  # aiokafka may swallow that, and wait on
+    if not task.done():
+        _log.warning("client did not stop", task=repr(task))
+    elif not task.cancelled() and (error := task.exception()) is not None:
         _log.warning("client did not stop cleanly", error=repr(error))
 
 
@@ -207,9 +209,12 @@ class Poller:
 
         Raises:
             ClosedError: `close` was called, before or meanwhile.
+            BusError: it could not be read, or the client's own task that fetches has ended, of which it says nothing.
         """
         if self._closing.is_set():
             raise ClosedError("reader is closed")
+        if (fetcher := self.consumer._fetcher) is not None and fetcher._fetch_task.done():  # noqa: SLF001 - as above
+            raise BusError("reading: the client fetches no more")
         if self._polling is None:
             self._polling = asyncio.create_task(self.consumer.getmany(timeout_ms=POLL_MS))
         closing = asyncio.create_task(self._closing.wait())
