@@ -94,7 +94,7 @@ async def publisher_lock(
             pinging.cancel()
             with suppress(asyncio.CancelledError, LockLostError):
                 await pinging
-            with suppress(SQLAlchemyError, OSError, TimeoutError):
+            with suppress(SQLAlchemyError, OSError):  # `TimeoutError` is one of these
                 async with asyncio.timeout(statement_s):
                     await connection.rollback()
 
